@@ -1,0 +1,1 @@
+"""Registrar's server: the model registry behind the gRPC contract in ``protos/registrar/v1``."""

@@ -1,0 +1,1 @@
+"""The registrar database on SQLite and PostgreSQL: SQLAlchemy Core tables, statements, migrations."""

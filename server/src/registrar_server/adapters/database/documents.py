@@ -1,0 +1,169 @@
+"""Facts, notes and maps as JSON text. A parameter carries its type, because JSON has one kind of number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from registrar_server.domain.values import (
+    ByAlias,
+    ByNumber,
+    BySemanticVersion,
+    ByStage,
+    ByUid,
+    ModelKey,
+    Parameter,
+    RiskLevel,
+    Selector,
+    Stage,
+    VersionRef,
+)
+from registrar_server.domain.versions import Dataset, Facts, MetricSlice, Notes, Provenance, Signature, TensorSpec
+
+_TYPES: Mapping[str, type[Parameter]] = {"bool": bool, "int": int, "float": float, "str": str}
+
+
+def dump(document: Mapping[str, object]) -> str:
+    """JSON with sorted keys and no white space: equal documents are equal text."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def load(text: str) -> dict[str, Any]:
+    """The document of a text that `dump` wrote."""
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def dump_facts(facts: Facts) -> str:
+    """Facts as text; what is empty is left out."""
+    document: dict[str, object] = {
+        "metrics": dict(facts.metrics),
+        "slices": [[s.dimension, s.value, s.dataset, dict(s.metrics)] for s in facts.metric_slices],
+        "parameters": {name: [type(value).__name__, value] for name, value in facts.parameters.items()},
+        "signature": _signature_document(facts.signature),
+        "flavors": list(facts.flavors),
+        "semantic_version": facts.semantic_version,
+        "provenance": _provenance_document(facts.provenance),
+        "risk_level": facts.risk_level and facts.risk_level.value,
+        "risk_assessment_id": facts.risk_assessment_id,
+    }
+    return dump({key: value for key, value in document.items() if value})
+
+
+def load_facts(text: str) -> Facts:
+    """The facts that `dump_facts` wrote."""
+    document = load(text)
+    risk_level = document.get("risk_level")
+    return Facts(
+        metrics={name: float(value) for name, value in document.get("metrics", {}).items()},
+        metric_slices=tuple(
+            MetricSlice(dimension, value, dataset, {name: float(number) for name, number in metrics.items()})
+            for dimension, value, dataset, metrics in document.get("slices", [])
+        ),
+        parameters={name: _TYPES[kind](value) for name, (kind, value) in document.get("parameters", {}).items()},
+        signature=_load_signature(document.get("signature")),
+        flavors=tuple(document.get("flavors", [])),
+        semantic_version=document.get("semantic_version", ""),
+        provenance=_load_provenance(document.get("provenance", {})),
+        risk_level=RiskLevel(risk_level) if risk_level else None,
+        risk_assessment_id=document.get("risk_assessment_id", ""),
+    )
+
+
+def dump_notes(notes: Notes) -> str:
+    """The notes that have no column of their own."""
+    document = {
+        "deprecation_note": notes.deprecation_note,
+        "model_card_uri": notes.model_card_uri,
+        "datasheet_uri": notes.datasheet_uri,
+        "drift_monitor_id": notes.drift_monitor_id,
+    }
+    return dump({key: value for key, value in document.items() if value})
+
+
+def load_notes(text: str, *, description: str, tags: str) -> Notes:
+    """The notes that `dump_notes` wrote, with description and tags."""
+    return Notes(description=description, tags=load(tags), **load(text))
+
+
+def _signature_document(signature: Signature | None) -> dict[str, object] | None:
+    if signature is None:
+        return None
+    return {
+        "inputs": [_tensor_document(tensor) for tensor in signature.inputs],
+        "outputs": [_tensor_document(tensor) for tensor in signature.outputs],
+    }
+
+
+def _tensor_document(tensor: TensorSpec) -> list[object]:
+    return [tensor.name, tensor.dtype, list(tensor.shape), tensor.is_optional]
+
+
+def _load_signature(document: dict[str, Any] | None) -> Signature | None:
+    if document is None:
+        return None
+    return Signature(
+        inputs=tuple(TensorSpec(n, d, tuple(s), o) for n, d, s, o in document["inputs"]),
+        outputs=tuple(TensorSpec(n, d, tuple(s), o) for n, d, s, o in document["outputs"]),
+    )
+
+
+def _provenance_document(provenance: Provenance) -> dict[str, object]:
+    document: dict[str, object] = {
+        "run_id": provenance.run_id,
+        "git_commit": provenance.git_commit,
+        "git_repository": provenance.git_repository,
+        "ci_build": provenance.ci_build,
+        "image": provenance.image,
+        "lock_digest": provenance.lock_digest,
+        "training_data": [_dataset_document(data) for data in provenance.training_data],
+        "validation_data": [_dataset_document(data) for data in provenance.validation_data],
+        "parent": provenance.parent and _ref_document(provenance.parent),
+        "preprocessing": provenance.preprocessing,
+    }
+    if provenance.is_git_dirty is not None:
+        return {key: value for key, value in document.items() if value} | {"is_git_dirty": provenance.is_git_dirty}
+    return {key: value for key, value in document.items() if value}
+
+
+def _load_provenance(document: dict[str, Any]) -> Provenance:
+    data = dict(document)
+    parent = data.pop("parent", None)
+    training = tuple(Dataset(*fields) for fields in data.pop("training_data", []))
+    validation = tuple(Dataset(*fields) for fields in data.pop("validation_data", []))
+    return Provenance(
+        parent=_load_ref(parent) if parent else None, training_data=training, validation_data=validation, **data
+    )
+
+
+def _dataset_document(data: Dataset) -> list[str]:
+    return [data.name, data.uri, data.digest, data.version]
+
+
+def _ref_document(ref: VersionRef) -> list[object]:
+    selector: list[object]
+    match ref.selector:
+        case ByNumber(number):
+            selector = ["number", number]
+        case ByAlias(alias):
+            selector = ["alias", alias]
+        case ByStage(stage):
+            selector = ["stage", stage.value]
+        case BySemanticVersion(semantic_version):
+            selector = ["semantic_version", semantic_version]
+        case ByUid(uid):
+            selector = ["uid", uid]
+    return [ref.model.tenant, ref.model.name, *selector]
+
+
+def _load_ref(document: list[Any]) -> VersionRef:
+    tenant, name, kind, value = document
+    selectors: dict[str, type[Selector]] = {
+        "number": ByNumber,
+        "alias": ByAlias,
+        "semantic_version": BySemanticVersion,
+        "uid": ByUid,
+    }
+    selector = ByStage(Stage(value)) if kind == "stage" else selectors[kind](value)
+    return VersionRef(ModelKey(tenant, name), selector)

@@ -1,0 +1,109 @@
+"""Audit entries and outbox events, in the order of commits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, case, func, insert, literal, select, update
+
+from registrar_server.adapters.database.documents import dump, load
+from registrar_server.adapters.database.tables import Timestamp, audit_entries, counters, events, mirror, tenants
+from registrar_server.adapters.database.upsert import insert_for
+from registrar_server.application.ports.database import Change, Event
+
+
+class SqlJournal:
+    """The port `Journal`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def record(self, change: Change) -> int:
+        """See the port. Both counters are rows that stay locked until the commit: no gap, no overtaking."""
+        position = self._connection.execute(
+            update(tenants)
+            .where(tenants.c.name == change.model.tenant)
+            .values(audit_position=tenants.c.audit_position + 1)
+            .returning(tenants.c.audit_position)
+        ).scalar_one()
+        sequence: int = self._connection.execute(
+            update(counters)
+            .where(counters.c.name == "events")
+            .values(value=counters.c.value + 1)
+            .returning(counters.c.value)
+        ).scalar_one()
+        shared = {
+            "tenant": change.model.tenant,
+            "model_uid": change.model_uid,
+            "model_name": change.model.name,
+            "version_uid": change.version_uid,
+            "number": change.number,
+            "alias": change.alias,
+            "actor": change.caller.actor,
+            "before": dump(change.before or {}),
+            "after": dump(change.after or {}),
+            "recorded_at": change.time,
+        }
+        self._connection.execute(insert(events).values(sequence=sequence, type=change.action, **shared))
+        self._connection.execute(
+            insert(audit_entries).values(
+                position=position,
+                event_sequence=sequence,
+                roles=",".join(change.caller.roles),
+                action=change.action,
+                comment=change.comment,
+                request_id=change.request_id,
+                **shared,
+            )
+        )
+        if change.is_mirrored:
+            self._want_mirror(change, sequence)
+        return sequence
+
+    def events(self, model_uid: str, *, after: int, until: int) -> Sequence[Event]:
+        """See the port."""
+        query = select(events).where(
+            events.c.model_uid == model_uid, events.c.sequence > after, events.c.sequence <= until
+        )
+        rows = self._connection.execute(query.order_by(events.c.sequence))
+        return [
+            Event(r.sequence, r.type, r.version_uid, r.number, r.alias, load(r.before), load(r.after)) for r in rows
+        ]
+
+    def find_sequence(self, version_uid: str, event_type: str) -> int:
+        """See the port."""
+        query = select(func.max(events.c.sequence)).where(
+            events.c.version_uid == version_uid, events.c.type == event_type
+        )
+        found: int | None = self._connection.execute(query).scalar()
+        return 0 if found is None else found
+
+    def head(self) -> int:
+        """See the port."""
+        query = select(counters.c.value).where(counters.c.name == "events")
+        sequence: int = self._connection.execute(query).scalar_one()
+        return sequence
+
+    def _want_mirror(self, change: Change, sequence: int) -> None:
+        statement = insert_for(self._connection, mirror).values(
+            model_uid=change.model_uid,
+            is_pending=True,
+            first_pending_sequence=sequence,
+            wanted_sequence=sequence,
+            mirrored_sequence=sequence - 1,
+            attempts=0,
+            next_attempt_at=change.time,
+            failure_reason="",
+        )
+        pending = mirror.c.is_pending.is_(True)
+        self._connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["model_uid"],
+                set_={
+                    "wanted_sequence": sequence,
+                    "first_pending_sequence": case((pending, mirror.c.first_pending_sequence), else_=sequence),
+                    "next_attempt_at": case((pending, mirror.c.next_attempt_at), else_=literal(change.time, Timestamp)),
+                    "is_pending": True,
+                },
+            )
+        )

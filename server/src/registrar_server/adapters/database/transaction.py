@@ -1,0 +1,74 @@
+"""One transaction: the records of every noun on one connection."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from sqlalchemy import Connection
+
+from registrar_server.adapters.database.aliases import SqlAliases
+from registrar_server.adapters.database.bundles import SqlBundles
+from registrar_server.adapters.database.journal import SqlJournal
+from registrar_server.adapters.database.mirror import SqlMirror
+from registrar_server.adapters.database.models import SqlModels
+from registrar_server.adapters.database.registrations import SqlRegistrations
+from registrar_server.adapters.database.requests import SqlRequests
+from registrar_server.adapters.database.transitions import SqlTransitions
+from registrar_server.adapters.database.versions import SqlVersions
+
+
+class SqlTransaction:
+    """The port `Transaction`. Records are made when first asked for: most calls need two of them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.is_discarded = False
+
+    def discard(self) -> None:
+        """See the port."""
+        self.is_discarded = True
+
+    @cached_property
+    def models(self) -> SqlModels:
+        """Models."""
+        return SqlModels(self._connection)
+
+    @cached_property
+    def versions(self) -> SqlVersions:
+        """Versions."""
+        return SqlVersions(self._connection)
+
+    @cached_property
+    def registrations(self) -> SqlRegistrations:
+        """Registration tasks."""
+        return SqlRegistrations(self._connection)
+
+    @cached_property
+    def aliases(self) -> SqlAliases:
+        """Aliases."""
+        return SqlAliases(self._connection)
+
+    @cached_property
+    def transitions(self) -> SqlTransitions:
+        """Stage history."""
+        return SqlTransitions(self._connection)
+
+    @cached_property
+    def bundles(self) -> SqlBundles:
+        """Bundles."""
+        return SqlBundles(self._connection)
+
+    @cached_property
+    def requests(self) -> SqlRequests:
+        """Request ids."""
+        return SqlRequests(self._connection)
+
+    @cached_property
+    def journal(self) -> SqlJournal:
+        """Audit and events."""
+        return SqlJournal(self._connection)
+
+    @cached_property
+    def mirror(self) -> SqlMirror:
+        """Mirror tasks."""
+        return SqlMirror(self._connection)

@@ -1,0 +1,242 @@
+"""Statements about versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from registrar_server.adapters.database.documents import dump, dump_facts, dump_notes, load_facts, load_notes
+from registrar_server.adapters.database.tables import aliases, model_versions, models, registrations
+from registrar_server.application.ports.database import NewVersion
+from registrar_server.domain.values import (
+    ByAlias,
+    ByNumber,
+    BySemanticVersion,
+    ByStage,
+    ByUid,
+    ModelKey,
+    Selector,
+    Stage,
+    VersionState,
+)
+from registrar_server.domain.versions import ArtifactLink, Facts, ModelVersion, Notes
+
+_ALIASES = (
+    select(func.aggregate_strings(aliases.c.alias, ","))
+    .where(aliases.c.version_uid == model_versions.c.uid)
+    .correlate(model_versions)
+    .scalar_subquery()
+)
+_VERSION = select(model_versions, models.c.tenant, models.c.name, _ALIASES.label("aliases")).join_from(
+    model_versions, models, model_versions.c.model_uid == models.c.uid
+)
+_READY = model_versions.c.state == VersionState.READY.value
+_LIVING = model_versions.c.deleted_at.is_(None)
+
+
+class SqlVersions:
+    """The port `VersionRecords`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, model: ModelKey, selector: Selector) -> Sequence[ModelVersion]:
+        """See the port: one statement, whatever the selector."""
+        query = _VERSION.where(
+            models.c.tenant == model.tenant, models.c.name == model.name, models.c.deleted_at.is_(None)
+        )
+        match selector:
+            case ByNumber(number):
+                query = query.where(model_versions.c.number == number)
+            case ByUid(uid):
+                query = query.where(model_versions.c.uid == uid)
+            case ByStage(stage):
+                query = query.where(model_versions.c.stage == stage.value, _READY, _LIVING)
+                query = query.order_by(model_versions.c.number)
+            case ByAlias(alias):
+                query = query.join(
+                    aliases, (aliases.c.model_uid == models.c.uid) & (aliases.c.version_uid == model_versions.c.uid)
+                ).where(aliases.c.alias == alias)
+            case BySemanticVersion(semantic_version):
+                query = query.where(model_versions.c.semantic_version == semantic_version, _READY, _LIVING)
+        return self._all(query)
+
+    def get_by_uid(self, uid: str) -> ModelVersion | None:
+        """See the port."""
+        return self._first(_VERSION.where(model_versions.c.uid == uid))
+
+    def list(
+        self, model_uid: str, *, before: int, limit: int, stage: Stage | None, is_deleted_shown: bool
+    ) -> Sequence[ModelVersion]:
+        """See the port."""
+        query = _VERSION.where(model_versions.c.model_uid == model_uid, _READY)
+        if before:
+            query = query.where(model_versions.c.number < before)
+        if stage is not None:
+            query = query.where(model_versions.c.stage == stage.value)
+        if not is_deleted_shown:
+            query = query.where(_LIVING)
+        return self._all(query.order_by(model_versions.c.number.desc()).limit(limit))
+
+    def holders(self, model_uid: str, stage: Stage) -> Sequence[ModelVersion]:
+        """See the port."""
+        query = _VERSION.where(
+            model_versions.c.model_uid == model_uid, model_versions.c.stage == stage.value, _READY, _LIVING
+        )
+        return self._all(query.order_by(model_versions.c.number))
+
+    def find_content(self, model_uid: str, content_digest: str) -> ModelVersion | None:
+        """See the port."""
+        query = _VERSION.where(
+            model_versions.c.model_uid == model_uid, model_versions.c.content_digest == content_digest, _READY, _LIVING
+        )
+        return self._first(query.order_by(model_versions.c.number.desc()).limit(1))
+
+    def has_semantic_version(self, model_uid: str, semantic_version: str) -> int | None:
+        """See the port."""
+        query = select(model_versions.c.number).where(
+            model_versions.c.model_uid == model_uid, model_versions.c.semantic_version == semantic_version
+        )
+        row = self._connection.execute(query).first()
+        return None if row is None else row.number or 0
+
+    def highest_number(self, model_uid: str) -> int:
+        """See the port."""
+        query = select(func.max(model_versions.c.number)).where(model_versions.c.model_uid == model_uid)
+        return self._connection.execute(query).scalar() or 0
+
+    def insert_pending(self, version: NewVersion) -> None:
+        """See the port."""
+        artifact = version.artifact or ArtifactLink(uri="")
+        self._connection.execute(
+            insert(model_versions).values(
+                uid=version.uid,
+                model_uid=version.model_uid,
+                state=VersionState.PENDING.value,
+                stage=Stage.NONE.value,
+                stage_at=version.time,
+                semantic_version=version.facts.semantic_version or None,
+                facts=dump_facts(version.facts),
+                content_digest=version.content_digest,
+                description=version.notes.description,
+                tags=dump(version.notes.tags),
+                notes=dump_notes(version.notes),
+                run_id=version.facts.provenance.run_id,
+                revision=1,
+                created_by=version.created_by,
+                created_at=version.time,
+                updated_at=version.time,
+                **_artifact_columns(artifact),
+            )
+        )
+        self._connection.execute(
+            insert(registrations).values(
+                version_uid=version.uid,
+                model_uid=version.model_uid,
+                run_artifact=version.run_artifact,
+                next_attempt_at=version.time,
+                created_at=version.time,
+            )
+        )
+
+    def set_artifact(self, uid: str, artifact: ArtifactLink, facts: Facts, content_digest: str) -> None:
+        """See the port."""
+        self._change(
+            uid,
+            facts=dump_facts(facts),
+            content_digest=content_digest,
+            run_id=facts.provenance.run_id,
+            **_artifact_columns(artifact),
+        )
+
+    def set_run(self, uid: str, run_id: str) -> None:
+        """See the port."""
+        self._change(uid, run_id=run_id)
+
+    def set_ready(self, uid: str, number: int, time: datetime) -> bool:
+        """See the port."""
+        return self._settle(uid, state=VersionState.READY.value, number=number, updated_at=time)
+
+    def set_failed(self, uid: str, reason: str, message: str, time: datetime) -> bool:
+        """See the port."""
+        return self._settle(
+            uid,
+            state=VersionState.FAILED.value,
+            failure_reason=reason,
+            failure=message,
+            semantic_version=None,
+            updated_at=time,
+        )
+
+    def set_stage(self, uid: str, stage: Stage, *, is_exclusive: bool, time: datetime) -> None:
+        """See the port."""
+        exclusive_stage = stage.value if is_exclusive else None
+        self._revise(uid, time, stage=stage.value, stage_at=time, exclusive_stage=exclusive_stage)
+
+    def update_notes(self, uid: str, notes: Notes, time: datetime) -> None:
+        """See the port."""
+        self._revise(uid, time, description=notes.description, tags=dump(notes.tags), notes=dump_notes(notes))
+
+    def set_deleted(
+        self, uid: str, *, delete_time: datetime | None, purge_time: datetime | None, time: datetime
+    ) -> None:
+        """See the port."""
+        self._revise(uid, time, deleted_at=delete_time, purge_at=purge_time)
+
+    def _settle(self, uid: str, **values: object) -> bool:
+        statement = update(model_versions).where(
+            model_versions.c.uid == uid, model_versions.c.state == VersionState.PENDING.value
+        )
+        if self._connection.execute(statement.values(values)).rowcount != 1:
+            return False
+        self._connection.execute(delete(registrations).where(registrations.c.version_uid == uid))
+        return True
+
+    def _revise(self, uid: str, time: datetime, **values: object) -> None:
+        self._change(uid, revision=model_versions.c.revision + 1, updated_at=time, **values)
+
+    def _change(self, uid: str, **values: object) -> None:
+        self._connection.execute(update(model_versions).where(model_versions.c.uid == uid).values(values))
+
+    def _all(self, query: Any) -> Sequence[ModelVersion]:
+        return [_to_version(row) for row in self._connection.execute(query)]
+
+    def _first(self, query: Any) -> ModelVersion | None:
+        row = self._connection.execute(query).first()
+        return None if row is None else _to_version(row)
+
+
+def _artifact_columns(artifact: ArtifactLink) -> dict[str, object]:
+    return {
+        "bundle_uid": artifact.bundle_uid or None,
+        "artifact_uri": artifact.uri,
+        "manifest_digest": artifact.manifest_digest,
+    }
+
+
+def _to_version(row: Row[Any]) -> ModelVersion:
+    return ModelVersion(
+        uid=row.uid,
+        model=ModelKey(row.tenant, row.name),
+        model_uid=row.model_uid,
+        number=row.number or 0,
+        state=VersionState(row.state),
+        stage=Stage(row.stage),
+        stage_time=row.stage_at,
+        facts=load_facts(row.facts),
+        notes=load_notes(row.notes, description=row.description, tags=row.tags),
+        artifact=ArtifactLink(row.artifact_uri, row.bundle_uid or "", row.manifest_digest),
+        run_id=row.run_id,
+        revision=row.revision,
+        created_by=row.created_by,
+        create_time=row.created_at,
+        update_time=row.updated_at,
+        failure=row.failure,
+        failure_reason=row.failure_reason,
+        aliases=tuple(sorted(row.aliases.split(","))) if row.aliases else (),
+        delete_time=row.deleted_at,
+        purge_time=row.purge_at,
+    )

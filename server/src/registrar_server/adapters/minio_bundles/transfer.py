@@ -1,0 +1,357 @@
+"""One upload stream into the object store: parts travel in parallel while the next buffer fills."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from threading import Condition
+from time import monotonic
+from typing import Final, Protocol
+
+from registrar_server.adapters.minio_bundles.buffers import MAX_OBJECT_BYTES, Buffer, BufferPool, part_size_for
+from registrar_server.adapters.minio_bundles.client import S3Client
+from registrar_server.domain.errors import InvalidRequest, Reason, RegistrarError, Violation
+
+MAX_BUFFERS: Final = 4
+BUFFER_BUDGET_BYTES: Final = 64 << 20
+_SMALLEST_BUFFER_BYTES: Final = 64 << 10
+
+
+class _Digest(Protocol):
+    def update(self, data: memoryview, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TransferSettings:
+    """`part_size_bytes` from 5 MiB; `parallel_parts` from 1 to 4; `abort_wait_seconds` bounds `abort`."""
+
+    part_size_bytes: int
+    parallel_parts: int
+    abort_wait_seconds: float
+
+
+class MinioBundleTransfer:
+    """`BundleTransfer` on S3. The caller's thread hashes and copies, the store's threads send.
+
+    All state that both sides touch is guarded by `_changed`.
+    """
+
+    def __init__(
+        self,
+        client: S3Client,
+        executor: Executor,
+        settings: TransferSettings,
+        object_name: Callable[[str], str],
+        hash_object: Callable[[str], tuple[int, str]],
+    ) -> None:
+        self._client = client
+        self._executor = executor
+        self._settings = settings
+        self._object_name = object_name
+        self._hash_object = hash_object
+        self._changed = Condition()
+        self._buffers = BufferPool(
+            self._changed,
+            max_buffers=min(settings.parallel_parts, MAX_BUFFERS),
+            budget_bytes=max(BUFFER_BUDGET_BYTES, settings.part_size_bytes),
+        )
+        self._current: _Incoming | None = None
+        self._running = 0
+        self._unfinished: set[_Upload] = set()
+        self._failure: BaseException | None = None
+        self._is_aborted = False
+
+    def open_object(self, key: str, *, size_bytes: int, sha256: str) -> None:
+        """See `BundleTransfer.open_object`. INVALID_FIELD for more than 5 TiB or a key that is no plain path."""
+        self._raise_failure()
+        if self._current is not None:
+            raise RuntimeError("the object before is still open")
+        if not 0 <= size_bytes <= MAX_OBJECT_BYTES:
+            raise InvalidRequest([Violation("size_bytes", f"must be from 0 to {MAX_OBJECT_BYTES}")])
+        self._current = _Incoming(
+            key=key,
+            name=self._object_name(key),
+            size_bytes=size_bytes,
+            sha256=sha256,
+            part_size_bytes=part_size_for(size_bytes, self._settings.part_size_bytes),
+            digest=hashlib.sha256(),
+        )
+
+    def write(self, data: bytes | memoryview) -> None:
+        """See `BundleTransfer.write`."""
+        self._raise_failure()
+        incoming = self._require_current()
+        view = memoryview(data).cast("B")
+        incoming.received_bytes += len(view)
+        if incoming.received_bytes > incoming.size_bytes:
+            raise _size_mismatch(incoming)
+        incoming.digest.update(view)
+        while view:
+            if incoming.buffer is None:
+                incoming.buffer = self._take_buffer(incoming)
+            view = view[incoming.buffer.fill(view, incoming.part_size_bytes) :]
+            if incoming.buffer.filled_bytes == incoming.part_size_bytes and incoming.is_multipart:
+                self._send_part(incoming)
+
+    def close_object(self) -> None:
+        """See `BundleTransfer.close_object`."""
+        self._raise_failure()
+        incoming = self._require_current()
+        if incoming.received_bytes != incoming.size_bytes:
+            raise _size_mismatch(incoming)
+        if not hmac.compare_digest(incoming.digest.hexdigest(), incoming.sha256):
+            raise RegistrarError(
+                Reason.DIGEST_MISMATCH,
+                f"{incoming.key}: the bytes received have another sha256 than declared",
+                metadata={"key": incoming.key, "expected_sha256": incoming.sha256},
+            )
+        if incoming.is_multipart:
+            if incoming.buffer is not None:
+                self._send_part(incoming)
+            upload = self._upload_of(incoming)
+            with self._changed:
+                upload.is_closed = True
+                self._complete_when_sent(upload)
+        else:
+            self._send_whole(incoming)
+        self._current = None
+
+    def finish(self) -> None:
+        """See `BundleTransfer.finish`."""
+        if self._current is not None:
+            raise RuntimeError("an object is still open")
+        with self._changed:
+            while self._running and self._failure is None:
+                self._changed.wait()
+            self._buffers.drop_free()
+        self._raise_failure()
+
+    def abort(self) -> None:
+        """See `BundleTransfer.abort`.
+
+        Waits at most `abort_wait_seconds` for requests under way; what is left then is cleaned up behind.
+        """
+        deadline = monotonic() + self._settings.abort_wait_seconds
+        with self._changed:
+            if self._current is not None and self._current.buffer is not None:
+                self._buffers.give_back(self._current.buffer)
+            self._current = None
+            if not self._is_aborted:
+                self._is_aborted = True
+                for upload in tuple(self._unfinished):
+                    self._discard_when_idle(upload)
+            while self._running and (left := deadline - monotonic()) > 0:
+                self._changed.wait(left)
+            self._buffers.drop_free()
+
+    def _require_current(self) -> _Incoming:
+        if self._current is None:
+            raise RuntimeError("no object is open")
+        return self._current
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._is_aborted:
+            raise RuntimeError("the transfer was aborted")
+
+    def _take_buffer(self, incoming: _Incoming) -> Buffer:
+        # A small object gets a buffer of its own size, so that a hundred of them do not cost 64 MiB.
+        # Powers of two, so that files of nearly the same size find a buffer that fits.
+        capacity = max(_SMALLEST_BUFFER_BYTES, 1 << (incoming.size_bytes - 1).bit_length())
+        capacity = min(incoming.part_size_bytes, capacity)
+        with self._changed:
+            buffer = self._buffers.take(capacity)
+            if self._failure is not None:
+                self._buffers.give_back(buffer)
+        self._raise_failure()
+        return buffer
+
+    def _send_whole(self, incoming: _Incoming) -> None:
+        buffer, incoming.buffer = incoming.buffer, None
+
+        def send() -> None:
+            body = buffer.view() if buffer is not None else memoryview(b"")
+            if not self._client.put(incoming.name, body, only_if_absent=True) and not self._holds(incoming):
+                self._client.put(incoming.name, body, only_if_absent=False)
+
+        self._run(send, buffer)
+
+    def _send_part(self, incoming: _Incoming) -> None:
+        upload = self._upload_of(incoming)
+        buffer = incoming.detach_buffer()
+        with self._changed:
+            upload.etags.append("")
+            upload.sending += 1
+            number = len(upload.etags)
+
+        def send() -> None:
+            upload.etags[number - 1] = self._client.put_part(incoming.name, upload.id, number, buffer.view())
+
+        def sent() -> None:
+            upload.sending -= 1
+            self._complete_when_sent(upload)
+            self._discard_when_idle(upload)
+
+        self._run(send, buffer, sent)
+
+    def _upload_of(self, incoming: _Incoming) -> _Upload:
+        if incoming.upload is None:
+            upload = _Upload(incoming, self._client.create_upload(incoming.name))
+            with self._changed:
+                self._unfinished.add(upload)
+            incoming.upload = upload
+        return incoming.upload
+
+    def _complete_when_sent(self, upload: _Upload) -> None:
+        if not upload.is_closed or upload.sending or upload.is_ending or self._failure or self._is_aborted:
+            return
+        upload.is_ending = True
+
+        def complete() -> None:
+            self._complete(upload)
+            with self._changed:
+                self._unfinished.discard(upload)
+
+        def ended() -> None:
+            upload.is_ending = upload not in self._unfinished
+            self._discard_when_idle(upload)
+
+        self._run(complete, None, ended)
+
+    def _complete(self, upload: _Upload) -> None:
+        incoming = upload.of
+        name = incoming.name
+        # The condition on completing is honoured by every store tried but, in SeaweedFS, not under a race;
+        # and what a refused completion leaves of the upload differs. So look first.
+        is_present = self._client.size_of(name) is not None
+        if is_present and self._holds(incoming):
+            self._client.abort_upload(name, upload.id)
+            return
+        try:
+            if self._client.complete_upload(name, upload.id, upload.etags, only_if_absent=not is_present):
+                return
+        except RegistrarError as exc:
+            if exc.reason is not Reason.STORE_UNAVAILABLE or not self._holds(incoming):
+                raise
+            # The answer was lost, or a retry found its own first try done.
+            return
+        if self._holds(incoming):
+            self._client.abort_upload(name, upload.id)
+        else:
+            self._client.complete_upload(name, upload.id, upload.etags, only_if_absent=False)
+
+    def _holds(self, incoming: _Incoming) -> bool:
+        """Whether the object in the store has the declared size and digest."""
+        if self._client.size_of(incoming.name) != incoming.size_bytes:
+            return False
+        try:
+            return self._hash_object(incoming.key) == (incoming.size_bytes, incoming.sha256)
+        except RegistrarError as exc:
+            if exc.reason is Reason.ARTIFACT_FILE_NOT_FOUND:
+                return False
+            raise
+
+    def _discard_when_idle(self, upload: _Upload) -> None:
+        if not self._is_aborted or upload.sending or upload.is_ending:
+            return
+        upload.is_ending = True
+        self._unfinished.discard(upload)
+        self._run(lambda: self._client.abort_upload(upload.of.name, upload.id), None, even_when_aborted=True)
+
+    def _run(
+        self,
+        action: Callable[[], None],
+        buffer: Buffer | None,
+        then: Callable[[], None] | None = None,
+        *,
+        even_when_aborted: bool = False,
+    ) -> None:
+        """Do `action` on a thread of the store; then, under the lock, free the buffer and call `then`."""
+
+        def task() -> None:
+            failure: BaseException | None = None
+            try:
+                if even_when_aborted or not (self._is_aborted or self._failure):
+                    action()
+            except BaseException as exc:
+                failure = exc
+            with self._changed:
+                self._failure = self._failure or failure
+                if buffer is not None:
+                    self._buffers.give_back(buffer)
+                if then is not None:
+                    then()
+                self._running -= 1
+                self._changed.notify_all()
+
+        with self._changed:
+            self._running += 1
+        try:
+            self._executor.submit(task)
+        except RuntimeError as exc:
+            # The store was closed.
+            with self._changed:
+                self._running -= 1
+                if buffer is not None:
+                    self._buffers.give_back(buffer)
+                self._failure = self._failure or RegistrarError(Reason.STORE_UNAVAILABLE, "the server is stopping")
+                self._changed.notify_all()
+            if not even_when_aborted:
+                raise self._failure from exc
+
+
+@dataclass(slots=True)
+class _Incoming:
+    """The object that is being written."""
+
+    key: str
+    name: str
+    size_bytes: int
+    sha256: str
+    part_size_bytes: int
+    digest: _Digest
+    received_bytes: int = 0
+    buffer: Buffer | None = None
+    upload: _Upload | None = None
+
+    @property
+    def is_multipart(self) -> bool:
+        return self.size_bytes > self.part_size_bytes
+
+    def detach_buffer(self) -> Buffer:
+        buffer, self.buffer = self.buffer, None
+        if buffer is None:
+            raise RuntimeError("nothing was written")
+        return buffer
+
+
+class _Upload:
+    """A multipart upload: how many parts are under way, and whether it is being completed or dropped."""
+
+    __slots__ = ("etags", "id", "is_closed", "is_ending", "of", "sending")
+
+    def __init__(self, of: _Incoming, upload_id: str) -> None:
+        self.of = of
+        self.id = upload_id
+        self.etags: list[str] = []
+        self.sending = 0
+        self.is_closed = False
+        self.is_ending = False
+
+
+def _size_mismatch(incoming: _Incoming) -> RegistrarError:
+    return RegistrarError(
+        Reason.SIZE_MISMATCH,
+        f"{incoming.key}: {incoming.size_bytes} bytes were declared, {incoming.received_bytes} came",
+        metadata={
+            "key": incoming.key,
+            "expected_bytes": str(incoming.size_bytes),
+            "received_bytes": str(incoming.received_bytes),
+        },
+    )

@@ -1,0 +1,130 @@
+"""The loops of the background process: registrations, mirror, clearing, each in a thread of its own.
+
+A slow mirror must not hold up registrations, so they share nothing but the wake-up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+import structlog
+
+from registrar_server.application.clearing import Clearing
+from registrar_server.application.mirroring import Mirroring
+from registrar_server.application.ports.clock import Clock
+from registrar_server.application.ports.database import Database, Transaction
+from registrar_server.application.registering import Registering
+from registrar_server.domain.errors import RegistrarError
+
+_log = structlog.get_logger()
+
+
+Work = TypeVar("Work")
+
+_IDLE_SECONDS = 1.0
+"""How often a loop looks for itself: what another machine committed wakes nobody here."""
+_CLEARING_SECONDS = 60.0
+_AT_ONCE = 4
+
+
+class Leasing(Protocol[Work]):
+    """Something that takes tasks and works on them."""
+
+    def lease(self, limit: int) -> Sequence[Work]:
+        """Take tasks that are due."""
+
+    def work(self, task: Work) -> None:
+        """Work on one. Never raises."""
+
+
+@dataclass(slots=True)
+class _Loop:
+    """One thread with what it does; `step` says whether it did anything."""
+
+    name: str
+    step: Callable[[], bool]
+    idle_seconds: float
+    wanted: threading.Event
+
+
+class Background:
+    """Runs the loops until stopped."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        registering: Registering,
+        mirroring: Mirroring,
+        clearing: Clearing,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._is_stopping = threading.Event()
+        self._pool = ThreadPoolExecutor(2 * _AT_ONCE, thread_name_prefix="background")
+        self._loops = [
+            self._loop("registering", self._leased(registering, lambda t: t.registrations.is_any_due), _IDLE_SECONDS),
+            self._loop("mirroring", self._leased(mirroring, lambda t: t.mirror.is_any_due), _IDLE_SECONDS),
+            self._loop("clearing", lambda: clearing.work() > 0, _CLEARING_SECONDS),
+        ]
+        self._threads = [
+            threading.Thread(target=self._run, args=(loop,), name=loop.name, daemon=True) for loop in self._loops
+        ]
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def wake(self) -> None:
+        """There is work."""
+        for loop in self._loops[:2]:
+            loop.wanted.set()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Take no more work and end what is under way, as far as the grace allows; the rest is taken up again later."""
+        self._is_stopping.set()
+        for loop in self._loops:
+            loop.wanted.set()
+        for thread in self._threads:
+            thread.join(grace_seconds)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _loop(self, name: str, step: Callable[[], bool], idle_seconds: float) -> _Loop:
+        return _Loop(name, step, idle_seconds, threading.Event())
+
+    def _run(self, loop: _Loop) -> None:
+        while not self._is_stopping.is_set():
+            loop.wanted.clear()
+            if not self._step(loop):
+                loop.wanted.wait(loop.idle_seconds)
+
+    def _step(self, loop: _Loop) -> bool:
+        try:
+            return loop.step()
+        except RegistrarError as exc:
+            _log.warning("background.failed", loop=loop.name, reason=exc.reason.value)
+        except Exception:  # noqa: BLE001  (a loop must outlive what nobody expected)
+            _log.exception("background.unexpected", loop=loop.name)
+        return False
+
+    def _leased(
+        self, leasing: Leasing[Work], is_any_due: Callable[[Transaction], Callable[[datetime], bool]]
+    ) -> Callable[[], bool]:
+        """Look without a lock; if something is due, take it and work on it side by side."""
+
+        def step() -> bool:
+            with self._database.reading() as transaction:
+                if not is_any_due(transaction)(self._clock.now()):
+                    return False
+            tasks = leasing.lease(_AT_ONCE)
+            for done in [self._pool.submit(leasing.work, task) for task in tasks]:
+                done.result()
+            return bool(tasks)
+
+        return step

@@ -1,0 +1,149 @@
+"""The commands that the server adds to `registrar`: serve, migrate, check-config."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from registrar_server.config import KNOWN_VARIABLES, Config, ConfigError, load_config, read_environment
+
+CONFIGURATION_ERROR = 2
+START_ERROR = 1
+
+
+def commands(app: typer.Typer) -> None:
+    """Register the commands on the client's application."""
+    app.command("serve", rich_help_panel="Server")(serve)
+    app.command("migrate", rich_help_panel="Server")(migrate)
+    app.command("check-config", rich_help_panel="Server")(check_config)
+
+
+def serve(
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT to serve on; port 0 takes a free one.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Directory of all that is embedded.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes that answer calls.")] = None,
+    allow_unauthenticated_network: Annotated[
+        bool, typer.Option("--allow-unauthenticated-network", help="Serve beyond loopback although nobody logs in.")
+    ] = False,
+) -> None:
+    """Run the registry; with no configuration everything is embedded: SQLite, an S3 store, MLflow's database."""
+    config = _load(
+        listen=listen,
+        data_dir=str(data) if data else None,
+        workers=workers,
+        is_open_network_allowed=allow_unauthenticated_network or None,
+    )
+    from registrar_server.adapters.embedded_s3 import EmbeddedS3Error
+    from registrar_server.domain.errors import RegistrarError
+    from registrar_server.logging import set_up_logging
+    from registrar_server.processes import StartError, Supervisor, handle_signals
+
+    set_up_logging(config.log_level, config.log_format, "parent")
+    supervisor = Supervisor(config)
+    handle_signals(supervisor)
+    try:
+        supervisor.run(lambda running: _welcome(running.config, running.seconds))
+    except (StartError, EmbeddedS3Error) as exc:
+        _fail(str(exc))
+    except RegistrarError as exc:
+        _fail(f"{exc.message} ({exc.reason.value}); the lines above say more")
+
+
+def migrate() -> None:
+    """Bring the database to the schema of this version. `serve` does so by itself."""
+    config = _load()
+    from registrar_server.adapters.database.migrate import migrate as run
+    from registrar_server.domain.errors import RegistrarError
+
+    Path(config.data_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        before, after = run(config.database_url, tenant_names=config.tenants)
+    except RegistrarError as exc:
+        _fail(exc.message)
+    typer.echo(f"{config.shown()['database_url']}: {before or 'empty'} → {after}")
+
+
+def check_config(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Show the configuration in force, or everything that is wrong with it (exit code 2)."""
+    config = _load()
+    shown = config.shown()
+    if as_json:
+        typer.echo(json.dumps(shown, indent=2))
+        return
+    environment = read_environment()
+    width = max(len(name) for name in KNOWN_VARIABLES)
+    for name, variable in KNOWN_VARIABLES.items():
+        source = "set" if environment.get(name) else "default"
+        value = shown[variable.field] or variable.default
+        typer.echo(f"{name:<{width}}  {value}  ({source}; {variable.meaning})")
+
+
+def _load(**overrides: object) -> Config:
+    try:
+        return load_config(read_environment(), **overrides)
+    except ConfigError as exc:
+        typer.echo("The configuration is wrong:", err=True)
+        for problem in exc.problems:
+            typer.echo(f"  {problem}", err=True)
+        raise typer.Exit(CONFIGURATION_ERROR) from None
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"registrar cannot start: {message}", err=True)
+    raise typer.Exit(START_ERROR)
+
+
+def _welcome(config: Config, seconds: float) -> None:
+    """Say where things are, and how to begin; the environment for plain MLflow goes to a file only its owner reads."""
+    shown = config.shown()
+    python = shlex.quote(sys.executable)
+    lines = [
+        "",
+        f"  Registrar is serving on {config.listen}  (ready in {seconds:.1f} s; Ctrl-C stops it)",
+        "",
+        f"  database   {shown['database_url']}",
+        f"  MLflow     {shown['mlflow_tracking_uri']}",
+        f"  bundles    {config.artifact_root} at {config.s3_endpoint_url or 'AWS'}",
+        f"  data       {config.data_dir}",
+        f"  for plain MLflow:  source {shlex.quote(str(_write_mlflow_environment(config)))}",
+        "",
+        "  Ask it with grpcurl:",
+        "",
+        f"    grpcurl -plaintext {config.listen} registrar.v1.AdminService/GetServerInfo",
+        "",
+        "  Ask it with Python:",
+        "",
+        f"    {python} - <<'EOF'",
+        "    import registrar",
+        f'    with registrar.connect("{config.listen}") as registry:',
+        "        for model in registry.models():",
+        "            print(model.name, model.production_version)",
+        "    EOF",
+        "",
+    ]
+    typer.echo("\n".join(lines))
+
+
+def _write_mlflow_environment(config: Config) -> Path:
+    from registrar_server.adapters.private_file import write_private
+
+    values = {
+        "MLFLOW_TRACKING_URI": config.mlflow_tracking_uri,
+        "MLFLOW_S3_ENDPOINT_URL": config.s3_endpoint_url,
+        "AWS_ACCESS_KEY_ID": config.s3_access_key,
+        "AWS_SECRET_ACCESS_KEY": config.s3_secret_key,
+        "AWS_REGION": config.s3_region,
+    }
+    if not config.mlflow_tracking_uri.startswith("http"):
+        values["MLFLOW_ENABLE_WORKSPACES"] = "true"
+    text = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items() if value)
+    path = Path(config.data_dir) / "mlflow.env"
+    write_private(path, text)
+    return path

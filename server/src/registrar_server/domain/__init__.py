@@ -1,0 +1,1 @@
+"""The rules of the registry: values, lifecycle, comparison. Standard library only."""

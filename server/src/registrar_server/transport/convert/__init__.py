@@ -1,0 +1,1 @@
+"""Between messages and the domain: one module a noun, both directions."""

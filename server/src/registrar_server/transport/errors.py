@@ -1,0 +1,112 @@
+"""From a refusal to a gRPC status: one table, and the details of google.rpc."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from registrar_server.domain.errors import Reason, RegistrarError
+
+DOMAIN = "registrar"
+
+CODES: Mapping[Reason, grpc.StatusCode] = {
+    Reason.INVALID_FIELD: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.STREAM_MALFORMED: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.REQUEST_ID_REUSED: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.PAGE_TOKEN_INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.MODEL_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.MODEL_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.MODEL_DELETED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.MODEL_IN_USE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.VERSION_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.VERSION_NOT_READY: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.VERSION_DELETED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.VERSION_IN_USE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.SEMANTIC_VERSION_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.ALIAS_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.ALIAS_MOVED: grpc.StatusCode.ABORTED,
+    Reason.STAGE_EMPTY: grpc.StatusCode.NOT_FOUND,
+    Reason.STAGE_HAS_SEVERAL_HOLDERS: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.STAGE_HOLDER_CHANGED: grpc.StatusCode.ABORTED,
+    Reason.ILLEGAL_TRANSITION: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.NO_PREVIOUS_PRODUCTION: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.ETAG_MISMATCH: grpc.StatusCode.ABORTED,
+    Reason.ARTIFACT_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.ARTIFACT_FILE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.ARTIFACT_UNVERIFIED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.ARTIFACT_CORRUPT: grpc.StatusCode.DATA_LOSS,
+    Reason.DIGEST_MISMATCH: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.SIZE_MISMATCH: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.CHUNK_CORRUPT: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.OFFSET_MISMATCH: grpc.StatusCode.OUT_OF_RANGE,
+    Reason.RANGE_INVALID: grpc.StatusCode.OUT_OF_RANGE,
+    Reason.RUN_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.SOURCE_NOT_ALLOWED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.REGISTRATION_FAILED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.REGISTRATION_PENDING: grpc.StatusCode.UNAVAILABLE,
+    Reason.MLFLOW_DRIFT: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.MLFLOW_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    Reason.STORE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    Reason.STORE_FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.DATABASE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    Reason.DATABASE_BUSY: grpc.StatusCode.UNAVAILABLE,
+    Reason.NO_TRANSFER_SLOT: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.TRANSFER_STALLED: grpc.StatusCode.DEADLINE_EXCEEDED,
+    Reason.SERVER_STOPPING: grpc.StatusCode.UNAVAILABLE,
+    Reason.TENANT_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.METHOD_NOT_IMPLEMENTED: grpc.StatusCode.UNIMPLEMENTED,
+}
+
+# What is sent of a list of violations: trailers larger than a few kilobytes are refused by clients and proxies.
+_DETAILS_BYTES = 6_000
+_MESSAGE_CHARACTERS = 800
+
+
+def to_status(error: RegistrarError) -> grpc.Status:
+    """The status to abort a call with: code, message, ErrorInfo and what else helps."""
+    code = CODES[error.reason]
+    number: int = code.value[0]
+    status = status_pb2.Status(code=code_pb2.Code.ValueType(number), message=error.message[:_MESSAGE_CHARACTERS])
+    _pack(
+        status,
+        error_details_pb2.ErrorInfo(
+            reason=error.reason.value,
+            domain=DOMAIN,
+            metadata={key: value[:500] for key, value in error.metadata.items()},
+        ),
+    )
+    if error.violations:
+        _pack(status, _bad_request(error))
+    if error.preconditions:
+        failure = error_details_pb2.PreconditionFailure()
+        for condition in error.preconditions:
+            failure.violations.add(type=condition.type, subject=condition.subject, description=condition.description)
+        _pack(status, failure)
+    if error.retry_after_seconds is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(int(error.retry_after_seconds * 1e9))
+        _pack(status, retry)
+    return rpc_status.to_status(status)
+
+
+def _bad_request(error: RegistrarError) -> error_details_pb2.BadRequest:
+    """Every violation, as far as a trailer can carry them; the last entry says how many were left out."""
+    details = error_details_pb2.BadRequest()
+    for index, violation in enumerate(error.violations):
+        if details.ByteSize() > _DETAILS_BYTES:
+            left = len(error.violations) - index
+            details.field_violations.add(field="", description=f"{left} more violations do not fit here")
+            break
+        details.field_violations.add(field=violation.field[:300], description=violation.description[:300])
+    return details
+
+
+def _pack(status: status_pb2.Status, detail: Message) -> None:
+    packed = AnyMessage()
+    packed.Pack(detail)
+    status.details.append(packed)

@@ -1,0 +1,60 @@
+"""Page sizes and opaque page tokens.
+
+A token holds the key after which the next page begins, and a digest of the rest of the request: it cannot be used
+for another list. It is no secret and grants nothing: the key is applied within what the caller may read.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import cast
+
+from google.protobuf.message import Message
+
+from registrar_server.domain import limits
+from registrar_server.domain.errors import Reason, RegistrarError
+
+
+def page_size(asked: int, *, default: int = limits.PAGE_SIZE, maximum: int = limits.PAGE_SIZE_MAXIMUM) -> int:
+    """The size to use: the default for 0 and less, the maximum for more."""
+    return min(asked, maximum) if asked > 0 else default
+
+
+def encode_token(request: Message, key: list[str | int]) -> str:
+    """Token of the page after `key`."""
+    document = json.dumps([_fingerprint(request), *key], separators=(",", ":"), ensure_ascii=False)
+    return base64.urlsafe_b64encode(document.encode()).decode().rstrip("=")
+
+
+def decode_token(request: Message, token: str, *kinds: type[str | int]) -> list[str | int] | None:
+    """The key in a token, None for the first page; PAGE_TOKEN_INVALID when it is not one of this list."""
+    if not token:
+        return None
+    try:
+        document = base64.urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
+        fingerprint, *key = cast("list[str | int]", json.loads(document))
+    except (ValueError, TypeError):
+        raise _invalid() from None
+    is_well_formed = len(key) == len(kinds) and all(type(part) is kind for part, kind in zip(key, kinds, strict=True))
+    if not is_well_formed or fingerprint != _fingerprint(request):
+        raise _invalid()
+    return key
+
+
+def _fingerprint(request: Message) -> str:
+    """Digest of what must not change between pages: all but size, token and freshness."""
+    copy = type(request)()
+    copy.CopyFrom(request)
+    for field in ("page_size", "page_token", "consistency"):
+        if field in copy.DESCRIPTOR.fields_by_name:
+            copy.ClearField(field)
+    name = copy.DESCRIPTOR.full_name.encode()
+    return hashlib.sha256(name + b"\0" + copy.SerializeToString(deterministic=True)).hexdigest()[:16]
+
+
+def _invalid() -> RegistrarError:
+    return RegistrarError(
+        Reason.PAGE_TOKEN_INVALID, "the page token is not one of this list, or the request changed between pages"
+    )

@@ -1,0 +1,146 @@
+"""A gRPC server with every service, the guards around every call, health, reflection and channelz."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import grpc
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from registrar.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    artifact_service_pb2,
+    artifact_service_pb2_grpc,
+    lifecycle_service_pb2,
+    lifecycle_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
+    model_version_service_pb2,
+    model_version_service_pb2_grpc,
+)
+from registrar_server.application.aliases import Aliases
+from registrar_server.application.artifacts import Artifacts
+from registrar_server.application.lifecycle import Lifecycle
+from registrar_server.application.models import Models
+from registrar_server.application.registration import Registration
+from registrar_server.application.server_status import ServerFacts, ServerStatus
+from registrar_server.application.versions import Versions
+from registrar_server.domain import limits
+from registrar_server.transport.interceptors.access_log import AccessLog
+from registrar_server.transport.interceptors.call_context import CallContext
+from registrar_server.transport.interceptors.errors import error_guard
+from registrar_server.transport.interceptors.guard import GuardInterceptor
+from registrar_server.transport.reflection_v1 import add_reflection_v1
+from registrar_server.transport.services.admin import AdminServicer
+from registrar_server.transport.services.artifacts import ArtifactServicer
+from registrar_server.transport.services.lifecycle import LifecycleServicer
+from registrar_server.transport.services.models import ModelServicer
+from registrar_server.transport.services.versions import ModelVersionServicer
+from registrar_server.transport.streams import Slots
+
+SERVICE_NAMES = tuple(
+    file.services_by_name[name].full_name
+    for file, name in (
+        (model_service_pb2.DESCRIPTOR, "ModelService"),
+        (model_version_service_pb2.DESCRIPTOR, "ModelVersionService"),
+        (artifact_service_pb2.DESCRIPTOR, "ArtifactService"),
+        (lifecycle_service_pb2.DESCRIPTOR, "LifecycleService"),
+        (admin_service_pb2.DESCRIPTOR, "AdminService"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """Everything that the services call."""
+
+    models: Models
+    versions: Versions
+    registration: Registration
+    aliases: Aliases
+    lifecycle: Lifecycle
+    artifacts: Artifacts
+    status: ServerStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """How a server is run. Threads beyond slots and waits are what small calls can count on."""
+
+    threads: int = 32
+    transfer_slots: int = 8
+    registration_waits: int = 8
+    stall_seconds: float = 60.0
+    connection_age_seconds: float = 1800.0
+
+
+class RegistrarServer:
+    """One process's server. Nothing is served before `start`."""
+
+    def __init__(self, use_cases: UseCases, facts: ServerFacts, settings: ServerSettings) -> None:
+        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="rpc")
+        self._grpc = grpc.server(
+            self._pool,
+            # The first is the outermost.
+            interceptors=[
+                GuardInterceptor(CallContext()),
+                GuardInterceptor(AccessLog()),
+                GuardInterceptor(error_guard),
+            ],
+            options=_options(settings),
+        )
+        self._health = health.HealthServicer()
+        self._add_services(use_cases, facts, settings)
+
+    def listen(self, address: str) -> int:
+        """Bind `host:port`; the port bound. The port may be shared with the other workers (SO_REUSEPORT)."""
+        return self._grpc.add_insecure_port(address)
+
+    def start(self) -> None:
+        """Serve, and say so."""
+        self._grpc.start()
+        for name in ("", *SERVICE_NAMES):
+            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Say NOT_SERVING, take no more calls, let those under way end, cut off what is left after the grace."""
+        self._health.enter_graceful_shutdown()
+        self._grpc.stop(grace_seconds).wait()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _add_services(self, use_cases: UseCases, facts: ServerFacts, settings: ServerSettings) -> None:
+        transfers, waits = Slots(settings.transfer_slots), Slots(settings.registration_waits)
+        artifacts = ArtifactServicer(use_cases.artifacts, transfers, stall_seconds=settings.stall_seconds)
+        versions = ModelVersionServicer(use_cases.versions, use_cases.registration, use_cases.aliases, waits)
+        lifecycle = LifecycleServicer(use_cases.lifecycle, transfers)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(use_cases.models), self._grpc)
+        model_version_service_pb2_grpc.add_ModelVersionServiceServicer_to_server(versions, self._grpc)
+        artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(artifacts, self._grpc)
+        lifecycle_service_pb2_grpc.add_LifecycleServiceServicer_to_server(lifecycle, self._grpc)
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(use_cases.status, facts), self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        names = (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._grpc)
+        add_reflection_v1(names, self._grpc)
+        channelz.add_channelz_servicer(self._grpc)
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.so_reuseport", 1),
+        ("grpc.max_receive_message_length", limits.MESSAGE_BYTES),
+        ("grpc.max_send_message_length", limits.MESSAGE_BYTES),
+        ("grpc.max_metadata_size", limits.METADATA_BYTES),
+        # Load spreads again after a restart; calls under way have ten minutes more.
+        ("grpc.max_connection_age_ms", int(settings.connection_age_seconds * 1000)),
+        ("grpc.max_connection_age_grace_ms", 600_000),
+        # A client that vanished without a word is found out within a minute and a half.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]

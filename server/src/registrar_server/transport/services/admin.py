@@ -1,0 +1,54 @@
+"""AdminService."""
+
+from __future__ import annotations
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from registrar.v1 import admin_service_pb2 as pb
+from registrar.v1 import admin_service_pb2_grpc
+from registrar_server.application.server_status import ServerFacts, ServerStatus
+from registrar_server.domain import limits
+from registrar_server.transport.calls import current_caller
+
+
+class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
+    """Converts, calls, converts."""
+
+    def __init__(self, status: ServerStatus, facts: ServerFacts) -> None:
+        self._status = status
+        self._facts = facts
+
+    def GetServerInfo(
+        self, request: pb.GetServerInfoRequest, context: grpc.ServicerContext
+    ) -> pb.GetServerInfoResponse:
+        """See the contract."""
+        caller = current_caller()
+        progress = self._status.mirror_progress()
+        facts = self._facts
+        cache_ttl = Duration()
+        cache_ttl.FromNanoseconds(int(facts.cache_ttl_seconds * 1e9))
+        return pb.GetServerInfoResponse(
+            server_version=facts.version,
+            features=facts.features,
+            digest_functions=["sha256"],
+            limits=pb.Limits(
+                message_bytes=limits.MESSAGE_BYTES,
+                chunk_bytes=limits.CHUNK_BYTES,
+                metadata_bytes=limits.METADATA_BYTES,
+                bundle_files=limits.BUNDLE_FILES,
+                transfer_slots=facts.transfer_slots,
+                tags=limits.TAGS,
+                metrics=limits.METRICS,
+                description_characters=limits.DESCRIPTION_CHARACTERS,
+            ),
+            bulk_endpoint=facts.bulk_endpoint,
+            caller=pb.Caller(actor=caller.actor, tenant=caller.tenant, roles=caller.roles),
+            mirror=pb.MirrorStatus(
+                event_sequence=progress.event_sequence,
+                mirrored_sequence=progress.mirrored_sequence,
+                pending_models=progress.pending_models,
+            ),
+            cache_ttl=cache_ttl,
+            artifact_root=facts.artifact_root,
+        )

@@ -1,0 +1,198 @@
+"""ModelVersionService."""
+
+from __future__ import annotations
+
+import grpc
+
+from registrar.v1 import model_version_service_pb2 as pb
+from registrar.v1 import model_version_service_pb2_grpc
+from registrar_server.application.aliases import AliasChanged, Aliases
+from registrar_server.application.registration import Registered, Registration
+from registrar_server.application.versions import NotesUpdate, VersionChanged, Versions
+from registrar_server.domain import limits
+from registrar_server.domain.validation import checking
+from registrar_server.transport.calls import current_caller, mutation_of
+from registrar_server.transport.convert.masks import Mask
+from registrar_server.transport.convert.references import model_from_proto, ref_from_proto, stage_from_proto
+from registrar_server.transport.convert.registration import register_from_proto
+from registrar_server.transport.convert.versions import alias_move_to_proto, comparison_to_proto, version_to_proto
+from registrar_server.transport.paging import decode_token, encode_token, page_size
+from registrar_server.transport.streams import Slots
+
+_MUTABLE = ("description", "tags", "deprecation_note", "documentation", "drift_monitor_id")
+
+
+class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceServicer):
+    """Converts, calls, converts. `waits` bounds how many threads wait for registrations at once."""
+
+    def __init__(self, versions: Versions, registration: Registration, aliases: Aliases, waits: Slots) -> None:
+        self._versions = versions
+        self._registration = registration
+        self._aliases = aliases
+        self._waits = waits
+
+    def RegisterModelVersion(
+        self, request: pb.RegisterModelVersionRequest, context: grpc.ServicerContext
+    ) -> pb.RegisterModelVersionResponse:
+        """See the contract."""
+        wanted = register_from_proto(request, current_caller(), context.time_remaining())
+        mutation = mutation_of(request, request.request_id, _registered)
+        with self._waits.take():
+            answer = self._registration.register(mutation, wanted, is_alive=context.is_active)
+        return pb.RegisterModelVersionResponse.FromString(answer)
+
+    def GetModelVersion(
+        self, request: pb.GetModelVersionRequest, context: grpc.ServicerContext
+    ) -> pb.GetModelVersionResponse:
+        """See the contract."""
+        with checking() as check:
+            ref = ref_from_proto(check, "ref", request.ref, current_caller())
+        return pb.GetModelVersionResponse(model_version=version_to_proto(self._versions.get(ref)))
+
+    def ListModelVersions(
+        self, request: pb.ListModelVersionsRequest, context: grpc.ServicerContext
+    ) -> pb.ListModelVersionsResponse:
+        """See the contract."""
+        with checking() as check:
+            key = model_from_proto(check, "model", request.model, current_caller())
+            stage = stage_from_proto(check, "stage", request.stage) if request.stage else None
+        size = page_size(request.page_size)
+        token = decode_token(request, request.page_token, int)
+        before = int(token[0]) if token else 0
+        versions = self._versions.list(
+            key, before=before, limit=size + 1, stage=stage, is_deleted_shown=request.show_deleted
+        )
+        response = pb.ListModelVersionsResponse(model_versions=map(version_to_proto, versions[:size]))
+        if len(versions) > size:
+            response.next_page_token = encode_token(request, [versions[size - 1].number])
+        return response
+
+    def UpdateModelVersion(
+        self, request: pb.UpdateModelVersionRequest, context: grpc.ServicerContext
+    ) -> pb.UpdateModelVersionResponse:
+        """See the contract."""
+        with checking() as check:
+            ref = ref_from_proto(check, "ref", request.ref, current_caller())
+            mask = Mask.parse(check, request, _MUTABLE)
+            description = check.text("description", request.description, limits.DESCRIPTION_CHARACTERS)
+            tags = check.tags("tags", request.tags)
+            note = check.text("deprecation_note", request.deprecation_note, limits.NOTE_CHARACTERS)
+            documents = request.documentation
+            card = check.text("documentation.model_card_uri", documents.model_card_uri, limits.URI_CHARACTERS)
+            datasheet = check.text("documentation.datasheet_uri", documents.datasheet_uri, limits.URI_CHARACTERS)
+            monitor = check.text("drift_monitor_id", request.drift_monitor_id, limits.LABEL_CHARACTERS)
+        wanted = NotesUpdate(
+            description=description if "description" in mask else None,
+            tags=tags if "tags" in mask else None,
+            deprecation_note=note if "deprecation_note" in mask else None,
+            model_card_uri=card if "documentation" in mask else None,
+            datasheet_uri=datasheet if "documentation" in mask else None,
+            drift_monitor_id=monitor if "drift_monitor_id" in mask else None,
+        )
+        mutation = mutation_of(request, request.request_id, _updated)
+        return pb.UpdateModelVersionResponse.FromString(self._versions.update(mutation, ref, request.etag, wanted))
+
+    def DeleteModelVersion(
+        self, request: pb.DeleteModelVersionRequest, context: grpc.ServicerContext
+    ) -> pb.DeleteModelVersionResponse:
+        """See the contract."""
+        with checking() as check:
+            ref = ref_from_proto(check, "ref", request.ref, current_caller())
+        mutation = mutation_of(request, request.request_id, _deleted)
+        return pb.DeleteModelVersionResponse.FromString(self._versions.delete(mutation, ref, request.etag))
+
+    def UndeleteModelVersion(
+        self, request: pb.UndeleteModelVersionRequest, context: grpc.ServicerContext
+    ) -> pb.UndeleteModelVersionResponse:
+        """See the contract."""
+        with checking() as check:
+            ref = ref_from_proto(check, "ref", request.ref, current_caller())
+        mutation = mutation_of(request, request.request_id, _undeleted)
+        return pb.UndeleteModelVersionResponse.FromString(self._versions.undelete(mutation, ref))
+
+    def CompareModelVersions(
+        self, request: pb.CompareModelVersionsRequest, context: grpc.ServicerContext
+    ) -> pb.CompareModelVersionsResponse:
+        """See the contract."""
+        with checking() as check:
+            caller = current_caller()
+            refs = [ref_from_proto(check, f"refs[{i}]", ref, caller) for i, ref in enumerate(request.refs)]
+            if not 2 <= len(refs) <= limits.COMPARED_VERSIONS:
+                check.fail("refs", f"must name 2 to {limits.COMPARED_VERSIONS} versions")
+            if len({ref.model for ref in refs}) > 1:
+                check.fail("refs", "must name versions of one model")
+        return comparison_to_proto(self._versions.compare(refs))
+
+    def SetAlias(self, request: pb.SetAliasRequest, context: grpc.ServicerContext) -> pb.SetAliasResponse:
+        """See the contract."""
+        with checking() as check:
+            ref = ref_from_proto(check, "ref", request.ref, current_caller())
+            alias = check.new_alias("alias", request.alias)
+            comment = check.text("comment", request.comment, limits.COMMENT_CHARACTERS)
+        expected = request.expected_version if request.HasField("expected_version") else None
+        mutation = mutation_of(request, request.request_id, _alias_set)
+        answer = self._aliases.set(mutation, ref, alias, expected=expected, comment=comment)
+        return pb.SetAliasResponse.FromString(answer)
+
+    def DeleteAlias(self, request: pb.DeleteAliasRequest, context: grpc.ServicerContext) -> pb.DeleteAliasResponse:
+        """See the contract."""
+        with checking() as check:
+            key = model_from_proto(check, "model", request.model, current_caller())
+            alias = check.alias("alias", request.alias)
+            comment = check.text("comment", request.comment, limits.COMMENT_CHARACTERS)
+        expected = request.expected_version if request.HasField("expected_version") else None
+        mutation = mutation_of(request, request.request_id, _alias_deleted)
+        answer = self._aliases.delete(mutation, key, alias, expected=expected, comment=comment)
+        return pb.DeleteAliasResponse.FromString(answer)
+
+    def ListAliasHistory(
+        self, request: pb.ListAliasHistoryRequest, context: grpc.ServicerContext
+    ) -> pb.ListAliasHistoryResponse:
+        """See the contract."""
+        with checking() as check:
+            key = model_from_proto(check, "model", request.model, current_caller())
+            alias = check.alias("alias", request.alias) if request.alias else ""
+        size = page_size(request.page_size)
+        token = decode_token(request, request.page_token, int)
+        moves = self._aliases.history(key, alias=alias, before=int(token[0]) if token else 0, limit=size + 1)
+        response = pb.ListAliasHistoryResponse(moves=map(alias_move_to_proto, moves[:size]))
+        if len(moves) > size:
+            response.next_page_token = encode_token(request, [moves[size - 1].sequence])
+        return response
+
+
+def _registered(registered: Registered) -> pb.RegisterModelVersionResponse:
+    return pb.RegisterModelVersionResponse(
+        model_version=version_to_proto(registered.version),
+        is_existing=registered.is_existing,
+        event_sequence=registered.sequence,
+    )
+
+
+def _updated(changed: VersionChanged) -> pb.UpdateModelVersionResponse:
+    return pb.UpdateModelVersionResponse(
+        model_version=version_to_proto(changed.version), event_sequence=changed.sequence
+    )
+
+
+def _deleted(changed: VersionChanged) -> pb.DeleteModelVersionResponse:
+    return pb.DeleteModelVersionResponse(
+        model_version=version_to_proto(changed.version), event_sequence=changed.sequence
+    )
+
+
+def _undeleted(changed: VersionChanged) -> pb.UndeleteModelVersionResponse:
+    return pb.UndeleteModelVersionResponse(
+        model_version=version_to_proto(changed.version), event_sequence=changed.sequence
+    )
+
+
+def _alias_set(changed: AliasChanged) -> pb.SetAliasResponse:
+    version = version_to_proto(changed.version) if changed.version else None
+    return pb.SetAliasResponse(
+        model_version=version, previous_version=changed.previous, event_sequence=changed.sequence
+    )
+
+
+def _alias_deleted(changed: AliasChanged) -> pb.DeleteAliasResponse:
+    return pb.DeleteAliasResponse(previous_version=changed.previous, event_sequence=changed.sequence)
