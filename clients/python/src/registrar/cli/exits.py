@@ -1,0 +1,117 @@
+"""Exit codes, and how a failure is told to a person: what, why, which fields, what to do."""
+
+from __future__ import annotations
+
+import sys
+from enum import IntEnum
+
+from registrar.cli.text import plain
+from registrar.errors import Code, RegistrarError
+
+
+class ExitCode(IntEnum):
+    """What the exit code of `registrar` means. Stable."""
+
+    OK = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    REFUSED = 4
+    CONFLICT = 5
+    UNAVAILABLE = 6
+    DATA_LOSS = 7
+    NOT_ALLOWED = 8
+    INTERRUPTED = 130
+
+
+MEANINGS = {
+    ExitCode.OK: "done",
+    ExitCode.UNEXPECTED: "unexpected failure, here or in the server",
+    ExitCode.USAGE: "wrong use of the command line",
+    ExitCode.NOT_FOUND: "no such model, version, alias, file",
+    ExitCode.REFUSED: "refused: invalid, or not in the state for it",
+    ExitCode.CONFLICT: "taken, or somebody else was faster: look again",
+    ExitCode.UNAVAILABLE: "not reachable, busy or too slow: try later",
+    ExitCode.DATA_LOSS: "bytes are not what was pushed",
+    ExitCode.NOT_ALLOWED: "you may not do this",
+    ExitCode.INTERRUPTED: "Ctrl-C",
+}
+
+_BY_CODE = {
+    Code.NOT_FOUND: ExitCode.NOT_FOUND,
+    Code.INVALID_ARGUMENT: ExitCode.REFUSED,
+    Code.FAILED_PRECONDITION: ExitCode.REFUSED,
+    Code.OUT_OF_RANGE: ExitCode.REFUSED,
+    Code.ABORTED: ExitCode.CONFLICT,
+    Code.ALREADY_EXISTS: ExitCode.CONFLICT,
+    Code.UNAVAILABLE: ExitCode.UNAVAILABLE,
+    Code.RESOURCE_EXHAUSTED: ExitCode.UNAVAILABLE,
+    Code.DEADLINE_EXCEEDED: ExitCode.UNAVAILABLE,
+    Code.DATA_LOSS: ExitCode.DATA_LOSS,
+    Code.PERMISSION_DENIED: ExitCode.NOT_ALLOWED,
+    Code.UNAUTHENTICATED: ExitCode.NOT_ALLOWED,
+}
+
+_HINTS = {
+    "UNREACHABLE": "start one with `registrar serve`, or say where it is with --server or REGISTRAR_SERVER",
+    "MODEL_NOT_FOUND": "`registrar list` shows the models",
+    "VERSION_NOT_FOUND": "`registrar list {model}` shows its versions",
+    "ALIAS_NOT_FOUND": "`registrar list {model}` shows the aliases of its versions",
+    "STAGE_EMPTY": "`registrar list {model}` shows the stages of its versions; `registrar promote` moves one",
+    "STAGE_HAS_SEVERAL_HOLDERS": "name one by its number",
+    "VERSION_IN_USE": "archive it with `registrar promote … --to archived`, and remove its aliases, first",
+    "VERSION_DELETED": "`registrar undelete` brings it back",
+    "ALIAS_MOVED": "look where it points now, and decide again",
+    "STAGE_HOLDER_CHANGED": "look who holds the stage now, and decide again",
+    "ETAG_MISMATCH": "it changed since it was read: look again",
+    "SEMANTIC_VERSION_EXISTS": "choose another --semantic-version",
+    "REQUEST_ID_REUSED": "leave --request-id out, or use a new one",
+    "ARTIFACT_CORRUPT": "push the bundle again, and tell who runs the store",
+    "ARTIFACT_UNVERIFIED": "its files are not in this registry: push them, or register the run",
+    "DESTINATION_EXISTS": "name a folder that does not exist yet, or an empty one",
+    "FILE_CHANGED": "push when nothing writes to it any more",
+    "REGISTRATION_PENDING": "it goes on by itself: `registrar get {model}#{uid}` shows how far it is",
+    "MLFLOW_UNAVAILABLE": "what was accepted goes on when MLflow answers",
+    "NO_TRANSFER_SLOT": "too many transfers at once: try again in a moment",
+    "STORE_FULL": "the store has no room: tell who runs it",
+}
+
+
+def exit_code_of(error: RegistrarError) -> ExitCode:
+    """The exit code for an error."""
+    return _BY_CODE.get(error.code, ExitCode.UNEXPECTED)
+
+
+def report(error: RegistrarError) -> ExitCode:
+    """Tell about an error on stderr; answers the exit code."""
+    lines = [f"error: {plain(error.message)}"]
+    details = [(v.field, v.description) for v in error.violations]
+    details += [(f"{p.type} {p.subject}".strip(), p.description) for p in error.preconditions]
+    # One detail is mostly the message itself.
+    if len(details) > 1 or any(description not in error.message for _, description in details):
+        lines += [f"  - {plain(subject)}: {plain(description)}" for subject, description in details]
+    if error.reason and error.reason != "UNREACHABLE":
+        shown = " ".join(f"{key}={plain(value)}" for key, value in sorted(error.metadata.items()))
+        lines.append(f"  reason: {error.reason}" + (f" ({shown})" if shown else ""))
+    if hint := _hint(error):
+        lines.append(f"  try: {hint}")
+    tell(*lines)
+    return exit_code_of(error)
+
+
+def _hint(error: RegistrarError) -> str:
+    template = _HINTS.get(error.reason, "")
+    try:
+        return plain(template.format_map(error.metadata))
+    except KeyError:
+        return template.format_map(_Placeholder())
+
+
+class _Placeholder(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return key.upper() if key != "model" else "NAME"
+
+
+def tell(*lines: str) -> None:
+    """Lines on stderr, beside the results on stdout."""
+    print(*lines, sep="\n", file=sys.stderr)

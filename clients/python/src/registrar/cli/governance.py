@@ -1,0 +1,168 @@
+"""`promote`, `rollback`, `history` and `alias …`: who stands where."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from registrar.cli.cards import moves_table, transitions_table
+from registrar.cli.documents import print_json
+from registrar.cli.session import AsJson, Comment, Name, Ref, RequestId, Server, Tenant, open_registry
+from registrar.types import Promotion
+from registrar.values import Stage
+
+ExpectedHolder = Annotated[
+    int | None,
+    typer.Option("--expected-holder", metavar="N", help="Only if version N holds it now; 0: only if nobody does."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and change nothing.")]
+Alias = Annotated[str, typer.Argument(metavar="ALIAS", help="Alias, such as champion.")]
+Expected = Annotated[
+    int | None, typer.Option("--expected", metavar="N", help="Only if it points at version N now; 0: at none.")
+]
+
+alias = typer.Typer(help="Point names at versions.", no_args_is_help=True)
+
+
+def promote(
+    *,
+    ref: Ref,
+    to: Annotated[Stage, typer.Option("--to", help="Stage to move it to.")],
+    comment: Comment = "",
+    expected_holder: ExpectedHolder = None,
+    dry_run: DryRun = False,
+    request_id: RequestId = None,
+    server: Server = None,
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move a version to a stage.
+
+    Who held staging or production before is archived in the same moment.
+    """
+    with open_registry(server, tenant) as registry:
+        promotion = registry.promote(
+            ref,
+            to=to,
+            comment=comment,
+            expected_holder=expected_holder,
+            validate_only=dry_run,
+            request_id=request_id,
+        )
+    _print_promotion(promotion, to, dry_run, as_json)
+
+
+def rollback(
+    *,
+    name: Name,
+    to: Annotated[
+        int | None, typer.Option("--to", metavar="N", help="Version to go back to; else the last one.")
+    ] = None,
+    comment: Comment = "",
+    expected_holder: ExpectedHolder = None,
+    dry_run: DryRun = False,
+    request_id: RequestId = None,
+    server: Server = None,
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go back to the version before.
+
+    The version that was in production before comes back there, its files verified first; the present one is archived.
+    """
+    with open_registry(server, tenant) as registry:
+        promotion = registry.rollback(
+            name,
+            comment=comment,
+            to_version=to,
+            expected_holder=expected_holder,
+            validate_only=dry_run,
+            request_id=request_id,
+        )
+    _print_promotion(promotion, Stage.PRODUCTION, dry_run, as_json)
+
+
+def _print_promotion(promotion: Promotion, to: Stage, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        print_json(promotion)
+        return
+    place = {Stage.NONE: "in no stage", Stage.ARCHIVED: "archived"}.get(to, f"in {to}")
+    print(f"{promotion.version} would be {place}" if dry_run else f"{promotion.version} is {place}")
+    for displaced in promotion.displaced:
+        print(f"{displaced} would be archived" if dry_run else f"{displaced} is archived")
+
+
+def history(
+    *,
+    name: Name,
+    version: Annotated[int | None, typer.Option("--version", metavar="N", help="Only this version's moves.")] = None,
+    server: Server = None,
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
+    """List who moved what to which stage.
+
+    The newest first.
+    """
+    with open_registry(server, tenant) as registry:
+        transitions = list(registry.transitions(name, version=version))
+    print_json({"transitions": transitions}) if as_json else print(transitions_table(transitions))
+
+
+@alias.command("set")
+def set_alias(
+    *,
+    name: Name,
+    alias: Alias,
+    version: Annotated[int, typer.Argument(metavar="VERSION", help="Number of the version to point at.")],
+    expected: Expected = None,
+    comment: Comment = "",
+    request_id: RequestId = None,
+    server: Server = None,
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
+    """Point an alias at a version, in one step."""
+    with open_registry(server, tenant) as registry:
+        pointed = registry.set_alias(name, alias, version, expected=expected, comment=comment, request_id=request_id)
+    print_json(pointed) if as_json else print(f"{pointed.name}@{alias} is {pointed}")
+
+
+@alias.command("delete")
+def delete_alias(
+    *,
+    name: Name,
+    alias: Alias,
+    expected: Expected = None,
+    comment: Comment = "",
+    request_id: RequestId = None,
+    server: Server = None,
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove an alias."""
+    with open_registry(server, tenant) as registry:
+        previous = registry.delete_alias(name, alias, expected=expected, comment=comment, request_id=request_id)
+    if as_json:
+        print_json({"alias": alias, "previous_version": previous})
+    else:
+        print(f"{name}@{alias} is gone; it was {name}/{previous}")
+
+
+@alias.command("history")
+def alias_history(
+    *,
+    name: Name,
+    alias: Annotated[str, typer.Option("--alias", metavar="ALIAS", help="Only this alias.")] = "",
+    server: Server = None,
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
+    """List who moved which alias.
+
+    The newest first.
+    """
+    with open_registry(server, tenant) as registry:
+        moves = list(registry.alias_history(name, alias=alias))
+    print_json({"moves": moves}) if as_json else print(moves_table(moves))
