@@ -1,0 +1,50 @@
+"""A registry in memory, on a real socket: enough of the contract for the client's tests.
+
+It is no model of the server's rules. Tests make it misbehave through `State`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+
+from registrar.v1 import (
+    admin_service_pb2_grpc,
+    artifact_service_pb2_grpc,
+    lifecycle_service_pb2_grpc,
+    model_service_pb2_grpc,
+    model_version_service_pb2_grpc,
+)
+from tests.unit.client.fake_bundles import Admin, Artifacts, Lifecycle
+from tests.unit.client.fake_catalogue import Models, Versions
+from tests.unit.client.fake_state import State
+
+
+@contextmanager
+def serve(state: State) -> Iterator[str]:
+    """Serve on a port that the system gives; the address."""
+    executor = ThreadPoolExecutor(16)
+    server = grpc.server(executor)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(Models(state), server)
+    model_version_service_pb2_grpc.add_ModelVersionServiceServicer_to_server(Versions(state), server)
+    lifecycle_service_pb2_grpc.add_LifecycleServiceServicer_to_server(Lifecycle(state), server)
+    artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(Artifacts(state), server)
+    admin_service_pb2_grpc.add_AdminServiceServicer_to_server(Admin(state), server)
+
+    def check(_request: bytes, _context: grpc.ServicerContext) -> bytes:
+        return b"\x08\x01" if state.is_serving else b"\x08\x02"
+
+    health: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(check)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": health}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        if state.hold_downloads is not None:
+            state.hold_downloads.set()
+        server.stop(None).wait()
+        executor.shutdown()
