@@ -2,7 +2,7 @@
 
 Started fresh (never forked after grpc is imported) as `python -m registrar_server.child KIND`. Its configuration comes
 on standard input, which stays open: its end means that the parent is gone, and the child drains and ends. It says
-`ready` on standard output.
+`ready` on standard output. A worker imports what it needs before it reads, while the parent waits for the store.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ import structlog
 from registrar_server.config import Config
 from registrar_server.logging import set_up_logging
 
+WORKER = "worker"
+BACKGROUND = "background"
+
 _log = structlog.get_logger()
 
 
@@ -29,7 +32,6 @@ _log = structlog.get_logger()
 class Assignment:
     """What a child is told by its parent."""
 
-    kind: str
     name: str
     config: Config
     run_directory: str
@@ -37,7 +39,6 @@ class Assignment:
     def to_line(self) -> bytes:
         """One line of JSON; holds secrets."""
         document = {
-            "kind": self.kind,
             "name": self.name,
             "config": self.config.to_json(),
             "run_directory": self.run_directory,
@@ -48,19 +49,24 @@ class Assignment:
     def from_line(cls, line: bytes) -> Assignment:
         """What `to_line` wrote."""
         document = json.loads(line)
-        return cls(document["kind"], document["name"], Config.from_json(document["config"]), document["run_directory"])
+        return cls(document["name"], Config.from_json(document["config"]), document["run_directory"])
 
 
 def main() -> None:
     """Run until told to stop."""
-    assignment = Assignment.from_line(sys.stdin.buffer.readline())
+    run = _run_worker if sys.argv[1] == WORKER else _run_background
+    if run is _run_worker:
+        import registrar_server.wiring.worker  # noqa: F401
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return
+    assignment = Assignment.from_line(line)
     config = assignment.config
+    # Ctrl-C reaches every process of a terminal; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_up_logging(config.log_level, config.log_format, assignment.name)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     threading.Thread(target=_watch_parent, args=(stop,), name="parent", daemon=True).start()
-    run = _run_worker if assignment.kind == "worker" else _run_background
     with ExitStack() as stack:
         run(assignment, stop, stack)
     sys.stdout.close()
@@ -69,8 +75,9 @@ def main() -> None:
 
 
 def _run_worker(assignment: Assignment, stop: threading.Event, stack: ExitStack) -> None:
-    from registrar_server.wiring import build_worker
+    from registrar_server.wiring.worker import build_worker
 
+    _stop_on_signals(stop)
     config = assignment.config
     server = build_worker(config, Path(assignment.run_directory), stack)
     server.listen(config.listen)
@@ -84,9 +91,11 @@ def _run_worker(assignment: Assignment, stop: threading.Event, stack: ExitStack)
 
 
 def _run_background(assignment: Assignment, stop: threading.Event, stack: ExitStack) -> None:
-    from registrar_server.wiring import build_background
+    from registrar_server.wiring.background import build_background
 
+    # Until it works, a signal ends it on the spot: importing MLflow takes seconds, and nothing is under way.
     background, signals = build_background(assignment.config, Path(assignment.run_directory), stack)
+    _stop_on_signals(stop)
     background.start()
     gc.collect()
     gc.freeze()
@@ -95,6 +104,10 @@ def _run_background(assignment: Assignment, stop: threading.Event, stack: ExitSt
         signals.wait_for_work(0.5)
         background.wake()
     background.stop(assignment.config.drain_seconds)
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
 
 
 def _say_ready() -> None:

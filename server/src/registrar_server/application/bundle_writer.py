@@ -93,7 +93,7 @@ class WritingBundle:
         self._manifest = manifest
         self._claim = claim
         self._transfer: BundleTransfer | None = None if existing else store.start_transfer()
-        self._is_file_open = False
+        self._open_file: BundleFile | None = None
         self._renewed = clock.now()
 
     def next_file(self, file: BundleFile) -> None:
@@ -101,12 +101,15 @@ class WritingBundle:
         transfer = self._require_transfer()
         self._close_file(transfer)
         transfer.open_object(f"{self._claim.prefix}/{file.path}", size_bytes=file.size_bytes, sha256=file.sha256)
-        self._is_file_open = True
+        self._open_file = file
 
     def write(self, data: bytes | memoryview) -> None:
         """Add bytes to the file."""
         self._keep_claim()
-        self._require_transfer().write(data)
+        if self._open_file is None:
+            raise RuntimeError("no file of the bundle is open")
+        with _naming(self._open_file):
+            self._require_transfer().write(data)
 
     def commit(self) -> tuple[Bundle, int]:
         """Wait until all is durable and record the bundle as verified; its event is 0 when somebody else was faster."""
@@ -140,9 +143,10 @@ class WritingBundle:
             self._transfer = None
 
     def _close_file(self, transfer: BundleTransfer) -> None:
-        if self._is_file_open:
-            transfer.close_object()
-            self._is_file_open = False
+        if self._open_file is not None:
+            with _naming(self._open_file):
+                transfer.close_object()
+            self._open_file = None
 
     def _require_transfer(self) -> BundleTransfer:
         if self._transfer is None:
@@ -184,3 +188,19 @@ class WritingBundle:
             },
             is_mirrored=False,
         )
+
+
+@contextmanager
+def _naming(file: BundleFile) -> Iterator[None]:
+    """Say which file of the bundle is wrong; the store's key is nobody's business."""
+    try:
+        yield
+    except RegistrarError as exc:
+        if exc.reason not in (Reason.SIZE_MISMATCH, Reason.DIGEST_MISMATCH):
+            raise
+        wrong = "size" if exc.reason is Reason.SIZE_MISMATCH else "digest"
+        raise RegistrarError(
+            exc.reason,
+            f"the bytes sent for {file.path} do not have the {wrong} that the manifest says",
+            metadata={"path": file.path},
+        ) from exc

@@ -142,7 +142,8 @@ def _recommend(
     leader = leaders[0]
     if best == len(shared):
         verb = "remains best" if leader == first else "shows improvement"
-        text = f"Version {leader} {verb} across all metrics"
+        scope = "all metrics" if len(shared) == len(overall) else "all metrics that the versions share"
+        text = f"Version {leader} {verb} across {scope}"
     else:
         text = f"Version {leader} is best in {best} of {len(shared)} metrics" + _trade_off(leader, decided)
     return leader, text + _worse_slices(leader, first, rows)

@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 ALIAS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-TENANT_NAME = re.compile(r"(?=.{2,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+# As MLflow's workspaces, less the names of folders that MLflow itself makes below the artifact root.
+TENANT_NAME = re.compile(r"(?=.{2,63}\Z)(?!\d+\Z|workspaces\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 UID = re.compile(r"[0-9a-f]{32}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MANIFEST_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

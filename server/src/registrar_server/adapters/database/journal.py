@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, case, func, insert, literal, select, update
 
 from registrar_server.adapters.database.documents import dump, load
-from registrar_server.adapters.database.tables import Timestamp, audit_entries, counters, events, mirror, tenants
+from registrar_server.adapters.database.tables import (
+    Timestamp,
+    audit_entries,
+    counters,
+    events,
+    mirror,
+    models,
+    tenants,
+)
 from registrar_server.adapters.database.upsert import insert_for
 from registrar_server.application.ports.database import Change, Event
 
@@ -20,6 +28,8 @@ class SqlJournal:
 
     def record(self, change: Change) -> int:
         """See the port. Both counters are rows that stay locked until the commit: no gap, no overtaking."""
+        # A model's update time covers its versions. First of all, since the model comes first in the lock order.
+        self._connection.execute(update(models).where(models.c.uid == change.model_uid).values(updated_at=change.time))
         position = self._connection.execute(
             update(tenants)
             .where(tenants.c.name == change.model.tenant)

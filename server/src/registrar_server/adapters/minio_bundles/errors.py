@@ -28,7 +28,10 @@ _FULL_CODES: Final = frozenset(
         "InsufficientCapacity",
     }
 )
+_WRITES: Final = frozenset({"put_object", "create_upload", "put_part", "complete_upload"})
 _HTTP_INSUFFICIENT_STORAGE: Final = 507
+_DISK_FULL: Final = "no space left on device"
+"""MinIO's text in a plain 500, before its own check of free room takes notice and answers XMinioStorageFull."""
 _RETRY_AFTER_SECONDS: Final = 1.0
 
 _log = structlog.get_logger()
@@ -37,12 +40,18 @@ _log = structlog.get_logger()
 class ErrorTranslator:
     """Turns what the client raises into `RegistrarError` and logs it.
 
-    `is_full` answers whether the store has run out of room, for stores that say so only with a plain
-    500 (SeaweedFS does).
+    `is_full` answers whether the store has run out of room, for stores that do not say it: SeaweedFS answers
+    a plain 500 or stalls.
     """
 
     def __init__(self, is_full: Callable[[], bool] | None = None) -> None:
-        self._is_full = is_full
+        self._is_full = is_full or (lambda: False)
+
+    def require_room(self) -> None:
+        """STORE_FULL when the store is known to be full, before it is left to find out by itself."""
+        if self._is_full():
+            _log.warning("store.full")
+            raise _store_full()
 
     @contextmanager
     def __call__(self, operation: str, key: str = "") -> Iterator[None]:
@@ -55,9 +64,8 @@ class ErrorTranslator:
     def translate(self, exc: Exception, operation: str, key: str) -> RegistrarError:
         """The error to raise in place of `exc`: STORE_FULL or STORE_UNAVAILABLE."""
         code, status = code_of(exc), _status_of(exc)
-        is_full = code in _FULL_CODES or status == _HTTP_INSUFFICIENT_STORAGE
-        if not is_full and self._is_full is not None and isinstance(exc, MinioException) and (status or 500) >= 500:
-            is_full = self._is_full()
+        is_full = code in _FULL_CODES or status == _HTTP_INSUFFICIENT_STORAGE or _DISK_FULL in str(exc)
+        is_full = is_full or (operation in _WRITES and self._is_full())
         _log.warning(
             "store.failed",
             operation=operation,
@@ -69,12 +77,16 @@ class ErrorTranslator:
             is_full=is_full,
         )
         if is_full:
-            return RegistrarError(Reason.STORE_FULL, "the object store has no room left")
+            return _store_full()
         return RegistrarError(
             Reason.STORE_UNAVAILABLE,
             "the object store does not answer or refuses the request",
             retry_after_seconds=_RETRY_AFTER_SECONDS,
         )
+
+
+def _store_full() -> RegistrarError:
+    return RegistrarError(Reason.STORE_FULL, "the object store has no room left")
 
 
 def code_of(exc: Exception) -> str | None:
@@ -88,6 +100,5 @@ def _status_of(exc: Exception) -> int | None:
     if isinstance(exc, ServerError):
         return exc.status_code
     if isinstance(exc, InvalidResponseError):
-        # The class has no public name for it.
-        return exc._code
+        return exc._code  # noqa: SLF001  (the class has no public name for it)
     return None

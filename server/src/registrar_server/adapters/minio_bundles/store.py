@@ -48,7 +48,7 @@ class MinioBundleStore:
         """`endpoint_url` None: AWS. Keys None: environment, ~/.aws, then the machine's role.
 
         `part_size_bytes` is from 5 MiB; a transfer uses up to 4 buffers of it, 64 MiB together.
-        `is_full` is asked when the store answers 500: SeaweedFS says no more when its disk is full.
+        `is_full` is asked before each write, for a store that does not say that its disk is full (SeaweedFS).
         Raises ValueError for settings that cannot work.
         """
         if part_size_bytes < MIN_PART_SIZE_BYTES or parallel_parts < 1:

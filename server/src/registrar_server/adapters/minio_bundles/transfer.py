@@ -279,7 +279,7 @@ class MinioBundleTransfer:
             try:
                 if even_when_aborted or not (self._is_aborted or self._failure):
                     action()
-            except BaseException as exc:
+            except BaseException as exc:  # noqa: BLE001  (whatever it is, the caller's thread raises it)
                 failure = exc
             with self._changed:
                 self._failure = self._failure or failure

@@ -1,0 +1,38 @@
+"""What every kind of process opens: the database, the object store."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from registrar_server.adapters.database.engine import SqlDatabase
+from registrar_server.adapters.embedded_s3 import is_disk_full
+from registrar_server.adapters.minio_bundles import MinioBundleStore
+from registrar_server.config import Config
+
+
+def open_database(config: Config, stack: ExitStack) -> SqlDatabase:
+    """The database; nothing is sent to it yet."""
+    database = SqlDatabase(config.database_url)
+    stack.callback(database.close)
+    return database
+
+
+def open_store(config: Config, stack: ExitStack) -> MinioBundleStore:
+    """The object store; nothing is sent to it yet."""
+    store = MinioBundleStore(
+        config.s3_endpoint_url or None,
+        config.bucket,
+        config.prefix,
+        config.s3_access_key or None,
+        config.s3_secret_key or None,
+        config.s3_region or None,
+        is_full=(lambda: is_disk_full(embedded_directory(config))) if config.is_s3_embedded else None,
+    )
+    stack.callback(store.close)
+    return store
+
+
+def embedded_directory(config: Config) -> Path:
+    """Where the embedded store keeps its data."""
+    return Path(config.data_dir) / "s3"

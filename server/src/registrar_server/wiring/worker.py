@@ -1,0 +1,56 @@
+"""What a worker is made of: one plain function, constructor arguments, every resource in one ExitStack."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+
+from registrar_server.adapters.local_signals import WorkerSignals
+from registrar_server.application.aliases import Aliases
+from registrar_server.application.artifacts import Artifacts
+from registrar_server.application.bundle_writer import BundleWriter
+from registrar_server.application.lifecycle import Lifecycle
+from registrar_server.application.models import Models
+from registrar_server.application.mutations import Mutations
+from registrar_server.application.ports.clock import SystemClock
+from registrar_server.application.registration import Registration
+from registrar_server.application.server_status import ServerFacts, ServerStatus
+from registrar_server.application.verification import Verification
+from registrar_server.application.versions import Versions
+from registrar_server.config import Config
+from registrar_server.transport.server import RegistrarServer, ServerSettings, UseCases
+from registrar_server.wiring.resources import open_database, open_store
+
+
+def build_worker(config: Config, run_directory: Path, stack: ExitStack) -> RegistrarServer:
+    """A worker's server, not yet listening."""
+    clock = SystemClock()
+    database = open_database(config, stack)
+    store = open_store(config, stack)
+    signals = WorkerSignals(run_directory)
+    stack.callback(signals.close)
+    mutations = Mutations(database, clock, signals)
+    writer = BundleWriter(database, store, clock)
+    use_cases = UseCases(
+        models=Models(database, mutations),
+        versions=Versions(database, mutations),
+        registration=Registration(database, store, clock, signals),
+        aliases=Aliases(database, mutations),
+        lifecycle=Lifecycle(database, mutations, Verification(database, store, clock)),
+        artifacts=Artifacts(database, store, writer),
+        status=ServerStatus(database),
+    )
+    facts = ServerFacts(
+        version=distribution_version("registrar-server"),
+        artifact_root=config.artifact_root,
+        transfer_slots=config.transfer_slots,
+        bulk_endpoint=config.bulk_endpoint,
+    )
+    settings = ServerSettings(
+        threads=config.threads,
+        transfer_slots=config.transfer_slots,
+        registration_waits=config.transfer_slots,
+        stall_seconds=config.stall_seconds,
+    )
+    return RegistrarServer(use_cases, facts, settings)
