@@ -71,7 +71,7 @@ KNOWN_VARIABLES: Mapping[str, Variable] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Config:
     """What is in force. An empty `s3_endpoint_url` is AWS, or the embedded store when `is_s3_embedded`."""
 
@@ -96,6 +96,10 @@ class Config:
     s3_secret_key: str
     s3_region: str
     cache_ttl_seconds: float
+
+    def __repr__(self) -> str:
+        """As it is shown: a traceback that prints it tells no secret."""
+        return f"Config({', '.join(f'{name}={value!r}' for name, value in self.shown().items())})"
 
     @property
     def host(self) -> str:

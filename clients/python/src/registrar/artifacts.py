@@ -120,9 +120,8 @@ class ArtifactCalls(VersionCalls):
         with Meter(Action.PULL, display_for(progress), artifact.size_bytes) as meter:
             pull_bundle(
                 self._transfers(),
-                artifact.id,
+                artifact,
                 files,
-                digest=artifact.manifest_digest,
                 destination=folder,
                 meter=meter,
             )
@@ -135,7 +134,7 @@ class ArtifactCalls(VersionCalls):
         Errors: NotFound, OutOfRange, DataLoss.
         """
         artifact = self.artifact(ref)
-        return iter(FileDownload(self._transfers(), artifact.id, path, offset=offset, length=length))
+        return iter(FileDownload(self._transfers(), artifact, path, offset=offset, length=length))
 
     def _transfers(self) -> Connection:
         """Where bytes go: the bulk endpoint that the server announces, or the server itself."""

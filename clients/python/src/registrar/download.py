@@ -14,6 +14,7 @@ from registrar.convert.values import file_from_proto
 from registrar.errors import Cancelled, DataLoss, RegistrarError
 from registrar.retry import Patience, is_retryable
 from registrar.rpc_errors import error_from_rpc
+from registrar.types import Artifact
 from registrar.v1.artifact_pb2 import ByteRange
 from registrar.v1.artifact_service_pb2 import DownloadFileHeader, DownloadFileRequest
 from registrar.values import BundleFile
@@ -30,7 +31,7 @@ class FileDownload:
     def __init__(
         self,
         connection: Connection,
-        artifact_id: str,
+        artifact: Artifact,
         path: str,
         *,
         expected: BundleFile | None = None,
@@ -38,7 +39,7 @@ class FileDownload:
         length: int | None = None,
     ) -> None:
         self._connection = connection
-        self._artifact_id = artifact_id
+        self._artifact = artifact
         self._path = path
         self._file = expected
         self._is_whole = offset == 0 and length is None
@@ -112,7 +113,7 @@ class FileDownload:
             call.cancel()
 
     def _request(self) -> DownloadFileRequest:
-        request = DownloadFileRequest(artifact_id=self._artifact_id, path=self._path)
+        request = DownloadFileRequest(tenant=self._artifact.tenant, artifact_id=self._artifact.id, path=self._path)
         if self._position or not self._is_whole:
             length = 0 if self._end is None else self._end - self._position
             request.range.CopyFrom(ByteRange(offset=self._position, length=length))

@@ -15,6 +15,7 @@ from registrar.download import FileDownload
 from registrar.errors import AlreadyExists, Cancelled, DataLoss
 from registrar.manifest import manifest_digest, path_problems
 from registrar.progress import Meter
+from registrar.types import Artifact
 from registrar.values import BundleFile
 
 FILES_AT_ONCE = 4
@@ -22,10 +23,9 @@ FILES_AT_ONCE = 4
 
 def pull_bundle(
     connection: Connection,
-    artifact_id: str,
+    artifact: Artifact,
     files: Sequence[BundleFile],
     *,
-    digest: str,
     destination: Path,
     meter: Meter,
 ) -> None:
@@ -34,15 +34,15 @@ def pull_bundle(
     Nothing half-done or corrupt is ever under that name, and nothing else stays after a failure. The folder beside it
     is called `.<name>.<id>.partial`; only a killed process leaves one. Parent folders are made.
     Errors: AlreadyExists when the destination is there and no empty folder; DataLoss when a byte, a size or the
-    manifest (`digest`) is wrong, or a path would lead out of the folder; OSError from the disk.
+    manifest is wrong, or a path would lead out of the folder; OSError from the disk.
     """
     check_destination(destination)
-    _check_manifest(files, digest)
+    _check_manifest(files, artifact.manifest_digest)
     destination.parent.mkdir(parents=True, exist_ok=True)
     partial = destination.parent / f".{destination.name}.{uuid.uuid4().hex[:12]}.partial"
     partial.mkdir()
     try:
-        _Fetch(connection, artifact_id, partial, meter).run(files)
+        _Fetch(connection, artifact, partial, meter).run(files)
         _give_name(partial, destination)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -90,9 +90,9 @@ def _give_name(partial: Path, destination: Path) -> None:
 class _Fetch:
     """Several files at once, each in a thread; the first failure ends them all."""
 
-    def __init__(self, connection: Connection, artifact_id: str, folder: Path, meter: Meter) -> None:
+    def __init__(self, connection: Connection, artifact: Artifact, folder: Path, meter: Meter) -> None:
         self._connection = connection
-        self._artifact_id = artifact_id
+        self._artifact = artifact
         self._folder = folder
         self._meter = meter
         self._lock = threading.Lock()
@@ -120,7 +120,7 @@ class _Fetch:
     def _fetch(self, file: BundleFile) -> None:
         target = self._folder.joinpath(*file.path.split("/"))
         target.parent.mkdir(parents=True, exist_ok=True)
-        download = FileDownload(self._connection, self._artifact_id, file.path, expected=file)
+        download = FileDownload(self._connection, self._artifact, file.path, expected=file)
         with self._lock:
             if self._is_stopped:
                 raise Cancelled("the pull was cancelled")

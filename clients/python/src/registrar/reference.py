@@ -42,7 +42,7 @@ class ModelRef:
         """Read `NAME` or `TENANT/NAME`; InvalidArgument when it is neither."""
         tenant, slash, name = text.rpartition("/")
         if slash and name.isdigit():
-            raise _refused("model", text, "a version, and a model is meant here: leave the number out")
+            raise _refused("model", text, text, "is a version, and a model is meant here: leave the number out")
         return cls(name=_checked_name(name, text), tenant=_checked_tenant(tenant, text) if slash else "")
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ class VersionRef:
             return cls(_model_of(model, text), version=int(selector))
         if found and _SEMANTIC.fullmatch(selector):
             return cls(_model_of(model, text), semantic_version=selector)
-        raise _refused("ref", text, f"no reference to a version: write {_FORMS}")
+        raise _refused("ref", text, text, f"is no reference to a version: write {_FORMS}")
 
     def __str__(self) -> str:
         if self.alias is not None:
@@ -94,14 +94,14 @@ class VersionRef:
 def _marked(model: ModelRef, mark: str, selector: str, text: str) -> VersionRef:
     if mark == "@":
         if not _ALIAS.fullmatch(selector):
-            raise _refused("alias", text, f"{selector!r} is no alias: a letter, then letters, digits, `_` and `-`")
+            raise _refused("alias", selector, text, "is no alias: a letter, then letters, digits, `_` and `-`")
         return VersionRef(model, alias=selector)
     if mark == "#":
         if not _UID.fullmatch(selector):
-            raise _refused("uid", text, f"{selector!r} is no uid: 32 lower-case hex digits")
+            raise _refused("uid", selector, text, "is no uid: 32 lower-case hex digits")
         return VersionRef(model, uid=selector)
     if selector not in _STAGES:
-        raise _refused("stage", text, f"{selector!r} names no single version: staging or production does")
+        raise _refused("stage", selector, text, "names no single version: staging or production does")
     return VersionRef(model, stage=_STAGES[selector])
 
 
@@ -113,18 +113,17 @@ def _model_of(text: str, whole: str) -> ModelRef:
 def _checked_name(name: str, text: str) -> str:
     if not _NAME.fullmatch(name):
         raise _refused(
-            "model.name",
-            text,
-            f"{name!r} is no model name: up to 128 letters, digits, `.`, `_`, `-`, the first no mark",
+            "model.name", name, text, "is no model name: a letter or digit, then up to 127 of those, `.`, `_`, `-`"
         )
     return name
 
 
 def _checked_tenant(tenant: str, text: str) -> str:
     if not _TENANT.fullmatch(tenant):
-        raise _refused("model.tenant", text, f"{tenant!r} is no tenant: 2 to 63 of a-z, 0-9 and `-`")
+        raise _refused("model.tenant", tenant, text, "is no tenant: 2 to 63 of a-z, 0-9 and `-`")
     return tenant
 
 
-def _refused(field: str, text: str, problem: str) -> InvalidArgument:
-    return InvalidArgument(f"{text!r}: {problem}", reason="INVALID_FIELD", violations=[Violation(field, problem)])
+def _refused(field: str, part: str, text: str, problem: str) -> InvalidArgument:
+    where = "" if part == text else f" (in {text!r})"
+    return InvalidArgument(f"{part!r}{where} {problem}", reason="INVALID_FIELD", violations=[Violation(field, problem)])

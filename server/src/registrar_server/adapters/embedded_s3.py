@@ -64,8 +64,8 @@ class EmbeddedS3:
     a time owns the directory (a lock that the kernel drops with the process). Not thread-safe.
 
     What survives: an object whose write was answered survives `kill -9` of the server and of SeaweedFS, since its
-    bytes and its entry are with the kernel by then. SeaweedFS does not fsync them, so a power cut can lose the last
-    seconds; that is why production has MinIO. See docs/decisions/0002-object-store-conditions.md.
+    bytes and its entry are with the kernel by then. SeaweedFS does not fsync each of them, so a power cut may lose the
+    last seconds; that is why production has MinIO. See docs/decisions/0002-object-store-conditions.md.
     """
 
     def __init__(self, directory: Path, *, min_free_bytes: int = MIN_FREE_BYTES) -> None:

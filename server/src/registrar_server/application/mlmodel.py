@@ -18,18 +18,38 @@ MLMODEL = "MLmodel"
 MLMODEL_BYTES = 2**20
 """A larger file is not read."""
 
+_DEPTH = 50
+_SIZES = range(-1, 2**63)
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 def parse_mlmodel(text: bytes) -> tuple[tuple[str, ...], Signature | None]:
     """Flavors, sorted, and the signature, as far as they are there."""
     try:
-        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        document = None if _is_too_deep(text) else yaml.load(text, Loader=_LOADER)  # noqa: S506
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):
         return (), None
     if not isinstance(document, Mapping):
         return (), None
     flavors = document.get("flavors")
-    names = tuple(sorted(str(name) for name in flavors)) if isinstance(flavors, Mapping) else ()
+    names = tuple(sorted(_text(name, "") for name in flavors)) if isinstance(flavors, Mapping) else ()
     return names, _signature(document.get("signature"))
+
+
+def _is_too_deep(text: bytes) -> bool:
+    """Whether collections lie within each other so deep that loading them would end the process: libyaml's loader
+
+    calls itself for each level and asks nobody how much stack is left.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEPTH:
+            return True
+    return False
 
 
 def _signature(document: object) -> Signature | None:
@@ -47,7 +67,7 @@ def _tensors(text: object) -> Iterable[TensorSpec]:
         return
     try:
         columns = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     for column in columns if isinstance(columns, list) else []:
         if isinstance(column, dict):
@@ -57,8 +77,18 @@ def _tensors(text: object) -> Iterable[TensorSpec]:
 def _tensor(column: dict[str, Any]) -> TensorSpec:
     spec = column.get("tensor-spec")
     is_optional = column.get("required") is False
+    name = _text(column.get("name"), "")
     if isinstance(spec, dict):
-        shape = spec.get("shape")
-        sizes = tuple(int(size) for size in shape) if isinstance(shape, list) else ()
-        return TensorSpec(str(column.get("name") or ""), str(spec.get("dtype") or "object"), sizes, is_optional)
-    return TensorSpec(str(column.get("name") or ""), str(column.get("type") or "object"), (), is_optional)
+        return TensorSpec(name, _text(spec.get("dtype"), "object"), _shape(spec.get("shape")), is_optional)
+    return TensorSpec(name, _text(column.get("type"), "object"), (), is_optional)
+
+
+def _shape(sizes: object) -> tuple[int, ...]:
+    """Nothing, where one of the sizes is none that the contract can carry."""
+    is_shape = isinstance(sizes, list) and all(type(size) is int and size in _SIZES for size in sizes)
+    return tuple(sizes) if isinstance(sizes, list) and is_shape else ()
+
+
+def _text(value: object, default: str) -> str:
+    """As text that has a UTF-8: escapes in YAML and JSON can write halves of characters."""
+    return str(value or default).encode("utf-8", "replace").decode()

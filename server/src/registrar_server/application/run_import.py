@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -123,7 +124,7 @@ def typed_parameter(text: str) -> Parameter:
             value = kind(text)
         except ValueError:
             continue
-        if str(value) == text and abs(value) < 2**63:
+        if str(value) == text and (math.isfinite(value) if isinstance(value, float) else -(2**63) <= value < 2**63):
             return value
     return text
 

@@ -84,12 +84,16 @@ def exit_code_of(error: RegistrarError) -> ExitCode:
 
 def report(error: RegistrarError) -> ExitCode:
     """Tell about an error on stderr; answers the exit code."""
-    lines = [f"error: {plain(error.message)}"]
     details = [(v.field, v.description) for v in error.violations]
     details += [(f"{p.type} {p.subject}".strip(), p.description) for p in error.preconditions]
-    # One detail is mostly the message itself.
-    if len(details) > 1 or any(description not in error.message for _, description in details):
-        lines += [f"  - {plain(subject)}: {plain(description)}" for subject, description in details]
+    message = error.message
+    if len(details) > 1:
+        # The message says them all in a row: its beginning is enough where they follow one by one.
+        message = message.partition(f": {details[0][0]}")[0]
+    elif all(description in message for _, description in details):
+        details = []
+    lines = [f"error: {plain(message)}"]
+    lines += [f"  - {plain(subject)}: {plain(description)}" for subject, description in details]
     if error.reason and error.reason != "UNREACHABLE":
         shown = " ".join(f"{key}={plain(value)}" for key, value in sorted(error.metadata.items()))
         lines.append(f"  reason: {error.reason}" + (f" ({shown})" if shown else ""))

@@ -26,7 +26,7 @@ from registrar.v1 import artifact_pb2 as registrar_dot_v1_dot_artifact__pb2
 from registrar.v1 import reference_pb2 as registrar_dot_v1_dot_reference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#registrar/v1/artifact_service.proto\x12\x0cregistrar.v1\x1a\x1bregistrar/v1/artifact.proto\x1a\x1cregistrar/v1/reference.proto\"\x82\x01\n\x15UploadArtifactRequest\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32\".registrar.v1.UploadArtifactHeaderH\x00\x12(\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x17.registrar.v1.FileChunkH\x00\x42\t\n\x07message\"g\n\x14UploadArtifactHeader\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12(\n\x08manifest\x18\x02 \x01(\x0b\x32\x16.registrar.v1.Manifest\"o\n\x16UploadArtifactResponse\x12(\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x16.registrar.v1.Artifact\x12\x13\n\x0bis_existing\x18\x02 \x01(\x08\x12\x16\n\x0e\x65vent_sequence\x18\x03 \x01(\x03\"\xbb\x01\n\x12GetArtifactRequest\x12\x15\n\x0b\x61rtifact_id\x18\x01 \x01(\tH\x00\x12,\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRefH\x00\x12-\n\x08manifest\x18\x03 \x01(\x0b\x32\x19.registrar.v1.ManifestRefH\x00\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\tB\n\n\x08\x61rtifact\"M\n\x0bManifestRef\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x17\n\x0fmanifest_digest\x18\x02 \x01(\t\"\x81\x01\n\x13GetArtifactResponse\x12(\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x16.registrar.v1.Artifact\x12\'\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x18.registrar.v1.BundleFile\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\x9c\x01\n\x13\x44ownloadFileRequest\x12\x15\n\x0b\x61rtifact_id\x18\x01 \x01(\tH\x00\x12,\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRefH\x00\x12\x0c\n\x04path\x18\x03 \x01(\t\x12&\n\x05range\x18\x04 \x01(\x0b\x32\x17.registrar.v1.ByteRangeB\n\n\x08\x61rtifact\"\xb5\x01\n\x14\x44ownloadFileResponse\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .registrar.v1.DownloadFileHeaderH\x00\x12(\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x17.registrar.v1.FileChunkH\x00\x12\x34\n\x07trailer\x18\x03 \x01(\x0b\x32!.registrar.v1.DownloadFileTrailerH\x00\x42\t\n\x07message\"y\n\x12\x44ownloadFileHeader\x12&\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x18.registrar.v1.BundleFile\x12&\n\x05range\x18\x02 \x01(\x0b\x32\x17.registrar.v1.ByteRange\x12\x13\n\x0b\x61rtifact_id\x18\x03 \x01(\t\"9\n\x13\x44ownloadFileTrailer\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x32\xa7\x02\n\x0f\x41rtifactService\x12]\n\x0eUploadArtifact\x12#.registrar.v1.UploadArtifactRequest\x1a$.registrar.v1.UploadArtifactResponse(\x01\x12W\n\x0bGetArtifact\x12 .registrar.v1.GetArtifactRequest\x1a!.registrar.v1.GetArtifactResponse\"\x03\x90\x02\x01\x12\\\n\x0c\x44ownloadFile\x12!.registrar.v1.DownloadFileRequest\x1a\".registrar.v1.DownloadFileResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#registrar/v1/artifact_service.proto\x12\x0cregistrar.v1\x1a\x1bregistrar/v1/artifact.proto\x1a\x1cregistrar/v1/reference.proto\"\x82\x01\n\x15UploadArtifactRequest\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32\".registrar.v1.UploadArtifactHeaderH\x00\x12(\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x17.registrar.v1.FileChunkH\x00\x42\t\n\x07message\"g\n\x14UploadArtifactHeader\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12(\n\x08manifest\x18\x02 \x01(\x0b\x32\x16.registrar.v1.Manifest\"o\n\x16UploadArtifactResponse\x12(\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x16.registrar.v1.Artifact\x12\x13\n\x0bis_existing\x18\x02 \x01(\x08\x12\x16\n\x0e\x65vent_sequence\x18\x03 \x01(\x03\"\xcb\x01\n\x12GetArtifactRequest\x12\x15\n\x0b\x61rtifact_id\x18\x01 \x01(\tH\x00\x12,\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRefH\x00\x12-\n\x08manifest\x18\x03 \x01(\x0b\x32\x19.registrar.v1.ManifestRefH\x00\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x0e\n\x06tenant\x18\x06 \x01(\tB\n\n\x08\x61rtifact\"M\n\x0bManifestRef\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x17\n\x0fmanifest_digest\x18\x02 \x01(\t\"\x81\x01\n\x13GetArtifactResponse\x12(\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x16.registrar.v1.Artifact\x12\'\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x18.registrar.v1.BundleFile\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\xac\x01\n\x13\x44ownloadFileRequest\x12\x15\n\x0b\x61rtifact_id\x18\x01 \x01(\tH\x00\x12,\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRefH\x00\x12\x0c\n\x04path\x18\x03 \x01(\t\x12&\n\x05range\x18\x04 \x01(\x0b\x32\x17.registrar.v1.ByteRange\x12\x0e\n\x06tenant\x18\x05 \x01(\tB\n\n\x08\x61rtifact\"\xb5\x01\n\x14\x44ownloadFileResponse\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .registrar.v1.DownloadFileHeaderH\x00\x12(\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x17.registrar.v1.FileChunkH\x00\x12\x34\n\x07trailer\x18\x03 \x01(\x0b\x32!.registrar.v1.DownloadFileTrailerH\x00\x42\t\n\x07message\"y\n\x12\x44ownloadFileHeader\x12&\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x18.registrar.v1.BundleFile\x12&\n\x05range\x18\x02 \x01(\x0b\x32\x17.registrar.v1.ByteRange\x12\x13\n\x0b\x61rtifact_id\x18\x03 \x01(\t\"9\n\x13\x44ownloadFileTrailer\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x32\xa7\x02\n\x0f\x41rtifactService\x12]\n\x0eUploadArtifact\x12#.registrar.v1.UploadArtifactRequest\x1a$.registrar.v1.UploadArtifactResponse(\x01\x12W\n\x0bGetArtifact\x12 .registrar.v1.GetArtifactRequest\x1a!.registrar.v1.GetArtifactResponse\"\x03\x90\x02\x01\x12\\\n\x0c\x44ownloadFile\x12!.registrar.v1.DownloadFileRequest\x1a\".registrar.v1.DownloadFileResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,19 +44,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADARTIFACTRESPONSE']._serialized_start=350
   _globals['_UPLOADARTIFACTRESPONSE']._serialized_end=461
   _globals['_GETARTIFACTREQUEST']._serialized_start=464
-  _globals['_GETARTIFACTREQUEST']._serialized_end=651
-  _globals['_MANIFESTREF']._serialized_start=653
-  _globals['_MANIFESTREF']._serialized_end=730
-  _globals['_GETARTIFACTRESPONSE']._serialized_start=733
-  _globals['_GETARTIFACTRESPONSE']._serialized_end=862
-  _globals['_DOWNLOADFILEREQUEST']._serialized_start=865
-  _globals['_DOWNLOADFILEREQUEST']._serialized_end=1021
-  _globals['_DOWNLOADFILERESPONSE']._serialized_start=1024
-  _globals['_DOWNLOADFILERESPONSE']._serialized_end=1205
-  _globals['_DOWNLOADFILEHEADER']._serialized_start=1207
-  _globals['_DOWNLOADFILEHEADER']._serialized_end=1328
-  _globals['_DOWNLOADFILETRAILER']._serialized_start=1330
-  _globals['_DOWNLOADFILETRAILER']._serialized_end=1387
-  _globals['_ARTIFACTSERVICE']._serialized_start=1390
-  _globals['_ARTIFACTSERVICE']._serialized_end=1685
+  _globals['_GETARTIFACTREQUEST']._serialized_end=667
+  _globals['_MANIFESTREF']._serialized_start=669
+  _globals['_MANIFESTREF']._serialized_end=746
+  _globals['_GETARTIFACTRESPONSE']._serialized_start=749
+  _globals['_GETARTIFACTRESPONSE']._serialized_end=878
+  _globals['_DOWNLOADFILEREQUEST']._serialized_start=881
+  _globals['_DOWNLOADFILEREQUEST']._serialized_end=1053
+  _globals['_DOWNLOADFILERESPONSE']._serialized_start=1056
+  _globals['_DOWNLOADFILERESPONSE']._serialized_end=1237
+  _globals['_DOWNLOADFILEHEADER']._serialized_start=1239
+  _globals['_DOWNLOADFILEHEADER']._serialized_end=1360
+  _globals['_DOWNLOADFILETRAILER']._serialized_start=1362
+  _globals['_DOWNLOADFILETRAILER']._serialized_end=1419
+  _globals['_ARTIFACTSERVICE']._serialized_start=1422
+  _globals['_ARTIFACTSERVICE']._serialized_end=1717
 # @@protoc_insertion_point(module_scope)

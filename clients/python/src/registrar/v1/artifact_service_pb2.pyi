@@ -125,12 +125,15 @@ class GetArtifactRequest(_message.Message):
     MANIFEST_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     artifact_id: _builtins.str
     """By its id."""
     page_size: _builtins.int
     """Most files in one page. 0: 1,000. Over 5,000: 5,000."""
     page_token: _builtins.str
     """`next_page_token` of the page before, with all else unchanged. Empty: the first page."""
+    tenant: _builtins.str
+    """Tenant of `artifact_id`; empty: the caller's. The other ways to name a bundle name their tenant themselves."""
     @_builtins.property
     def ref(self) -> _reference_pb2.ModelVersionRef:
         """The one of this version."""
@@ -147,10 +150,11 @@ class GetArtifactRequest(_message.Message):
         manifest: Global___ManifestRef | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "artifact_id", b"artifact_id", "manifest", b"manifest", "ref", b"ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "artifact_id", b"artifact_id", "manifest", b"manifest", "page_size", b"page_size", "page_token", b"page_token", "ref", b"ref"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "artifact_id", b"artifact_id", "manifest", b"manifest", "page_size", b"page_size", "page_token", b"page_token", "ref", b"ref", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_artifact: _TypeAlias = _typing.Literal["artifact_id", "ref", "manifest"]  # noqa: Y015
     _WhichOneofArgType_artifact: _TypeAlias = _typing.Literal["artifact", b"artifact"]  # noqa: Y015
@@ -230,10 +234,13 @@ class DownloadFileRequest(_message.Message):
     REF_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     RANGE_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     artifact_id: _builtins.str
     """By its id."""
     path: _builtins.str
     """Path of the file in the bundle."""
+    tenant: _builtins.str
+    """Tenant of `artifact_id`; empty: the caller's. A version names its tenant itself."""
     @_builtins.property
     def ref(self) -> _reference_pb2.ModelVersionRef:
         """The one of this version."""
@@ -249,10 +256,11 @@ class DownloadFileRequest(_message.Message):
         ref: _reference_pb2.ModelVersionRef | None = ...,
         path: _builtins.str = ...,
         range: _artifact_pb2.ByteRange | None = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "artifact_id", b"artifact_id", "range", b"range", "ref", b"ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "artifact_id", b"artifact_id", "path", b"path", "range", b"range", "ref", b"ref"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "artifact_id", b"artifact_id", "path", b"path", "range", b"range", "ref", b"ref", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_artifact: _TypeAlias = _typing.Literal["artifact_id", "ref"]  # noqa: Y015
     _WhichOneofArgType_artifact: _TypeAlias = _typing.Literal["artifact", b"artifact"]  # noqa: Y015

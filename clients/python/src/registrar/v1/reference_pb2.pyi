@@ -58,7 +58,7 @@ class ModelRef(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
-    """Tenant that owns the model: 2 to 63 of `a-z 0-9 -`, beginning and ending with a letter or digit.
+    """Tenant that owns the model: 2 to 63 of `a-z 0-9 -`, beginning and ending with a letter or digit, not digits alone.
     Empty: the caller's tenant.
     """
     name: _builtins.str

@@ -18,7 +18,7 @@ from registrar_server.domain.validation import Checker, checking
 from registrar_server.domain.values import MANIFEST_DIGEST, UID
 from registrar_server.transport.calls import current_call, current_caller
 from registrar_server.transport.convert.artifacts import bundle_to_proto, file_to_proto, manifest_from_proto
-from registrar_server.transport.convert.references import model_from_proto, ref_from_proto
+from registrar_server.transport.convert.references import model_from_proto, ref_from_proto, tenant_from_proto
 from registrar_server.transport.paging import decode_token, encode_token, page_size
 from registrar_server.transport.streams import RequestStream, Slots, StallWatch
 
@@ -142,7 +142,7 @@ def _bundle_ref(check: Checker, request: pb.GetArtifactRequest | pb.DownloadFile
     match request.WhichOneof("artifact"):
         case "artifact_id":
             uid = check.pattern("artifact_id", request.artifact_id, UID, "32 lower-case hex digits")
-            return ById(caller.tenant, uid)
+            return ById(tenant_from_proto(check, "tenant", request.tenant, caller), uid)
         case "ref":
             return ref_from_proto(check, "ref", request.ref, caller)
         case _:
