@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, delete, func, insert, select, update
 
 from registrar_server.adapters.database.documents import dump, dump_facts, dump_notes, load_facts, load_notes
 from registrar_server.adapters.database.tables import aliases, model_versions, models, registrations
@@ -36,6 +36,19 @@ _VERSION = select(model_versions, models.c.tenant, models.c.name, _ALIASES.label
 _READY = model_versions.c.state == VersionState.READY.value
 _LIVING = model_versions.c.deleted_at.is_(None)
 
+# Built once: putting a statement together costs more than running it.
+_OF_MODEL = _VERSION.where(
+    models.c.tenant == bindparam("tenant"), models.c.name == bindparam("name"), models.c.deleted_at.is_(None)
+)
+_VALUE: BindParameter[Any] = bindparam("value")
+_BY_NUMBER = _OF_MODEL.where(model_versions.c.number == _VALUE)
+_BY_UID = _OF_MODEL.where(model_versions.c.uid == _VALUE)
+_BY_STAGE = _OF_MODEL.where(model_versions.c.stage == _VALUE, _READY, _LIVING).order_by(model_versions.c.number)
+_BY_SEMANTIC_VERSION = _OF_MODEL.where(model_versions.c.semantic_version == _VALUE, _READY, _LIVING)
+_BY_ALIAS = _OF_MODEL.join(
+    aliases, (aliases.c.model_uid == models.c.uid) & (aliases.c.version_uid == model_versions.c.uid)
+).where(aliases.c.alias == _VALUE)
+
 
 class SqlVersions:
     """The port `VersionRecords`."""
@@ -45,24 +58,20 @@ class SqlVersions:
 
     def get(self, model: ModelKey, selector: Selector) -> Sequence[ModelVersion]:
         """See the port: one statement, whatever the selector."""
-        query = _VERSION.where(
-            models.c.tenant == model.tenant, models.c.name == model.name, models.c.deleted_at.is_(None)
-        )
+        query: Select[Any]
+        value: object
         match selector:
-            case ByNumber(number):
-                query = query.where(model_versions.c.number == number)
-            case ByUid(uid):
-                query = query.where(model_versions.c.uid == uid)
-            case ByStage(stage):
-                query = query.where(model_versions.c.stage == stage.value, _READY, _LIVING)
-                query = query.order_by(model_versions.c.number)
-            case ByAlias(alias):
-                query = query.join(
-                    aliases, (aliases.c.model_uid == models.c.uid) & (aliases.c.version_uid == model_versions.c.uid)
-                ).where(aliases.c.alias == alias)
-            case BySemanticVersion(semantic_version):
-                query = query.where(model_versions.c.semantic_version == semantic_version, _READY, _LIVING)
-        return self._all(query)
+            case ByNumber(value):
+                query = _BY_NUMBER
+            case ByUid(value):
+                query = _BY_UID
+            case ByStage(value):
+                query = _BY_STAGE
+            case ByAlias(value):
+                query = _BY_ALIAS
+            case BySemanticVersion(value):
+                query = _BY_SEMANTIC_VERSION
+        return self._all(query, {"tenant": model.tenant, "name": model.name, "value": value})
 
     def get_by_uid(self, uid: str) -> ModelVersion | None:
         """See the port."""
@@ -201,10 +210,10 @@ class SqlVersions:
     def _change(self, uid: str, **values: object) -> None:
         self._connection.execute(update(model_versions).where(model_versions.c.uid == uid).values(values))
 
-    def _all(self, query: Any) -> Sequence[ModelVersion]:
-        return [_to_version(row) for row in self._connection.execute(query)]
+    def _all(self, query: Select[Any], values: Mapping[str, object] | None = None) -> Sequence[ModelVersion]:
+        return [_to_version(row) for row in self._connection.execute(query, values)]
 
-    def _first(self, query: Any) -> ModelVersion | None:
+    def _first(self, query: Select[Any]) -> ModelVersion | None:
         row = self._connection.execute(query).first()
         return None if row is None else _to_version(row)
 

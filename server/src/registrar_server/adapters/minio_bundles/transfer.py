@@ -9,21 +9,16 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from threading import Condition
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final
 
 from registrar_server.adapters.minio_bundles.buffers import MAX_OBJECT_BYTES, Buffer, BufferPool, part_size_for
 from registrar_server.adapters.minio_bundles.client import S3Client
+from registrar_server.adapters.minio_bundles.incoming import Incoming, Upload, size_mismatch
 from registrar_server.domain.errors import InvalidRequest, Reason, RegistrarError, Violation
 
 MAX_BUFFERS: Final = 4
 BUFFER_BUDGET_BYTES: Final = 64 << 20
 _SMALLEST_BUFFER_BYTES: Final = 64 << 10
-
-
-class _Digest(Protocol):
-    def update(self, data: memoryview, /) -> None: ...
-
-    def hexdigest(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +55,9 @@ class MinioBundleTransfer:
             max_buffers=min(settings.parallel_parts, MAX_BUFFERS),
             budget_bytes=max(BUFFER_BUDGET_BYTES, settings.part_size_bytes),
         )
-        self._current: _Incoming | None = None
+        self._current: Incoming | None = None
         self._running = 0
-        self._unfinished: set[_Upload] = set()
+        self._unfinished: set[Upload] = set()
         self._failure: BaseException | None = None
         self._is_aborted = False
 
@@ -73,7 +68,7 @@ class MinioBundleTransfer:
             raise RuntimeError("the object before is still open")
         if not 0 <= size_bytes <= MAX_OBJECT_BYTES:
             raise InvalidRequest([Violation("size_bytes", f"must be from 0 to {MAX_OBJECT_BYTES}")])
-        self._current = _Incoming(
+        self._current = Incoming(
             key=key,
             name=self._object_name(key),
             size_bytes=size_bytes,
@@ -89,7 +84,7 @@ class MinioBundleTransfer:
         view = memoryview(data).cast("B")
         incoming.received_bytes += len(view)
         if incoming.received_bytes > incoming.size_bytes:
-            raise _size_mismatch(incoming)
+            raise size_mismatch(incoming)
         incoming.digest.update(view)
         while view:
             if incoming.buffer is None:
@@ -103,7 +98,7 @@ class MinioBundleTransfer:
         self._raise_failure()
         incoming = self._require_current()
         if incoming.received_bytes != incoming.size_bytes:
-            raise _size_mismatch(incoming)
+            raise size_mismatch(incoming)
         if not hmac.compare_digest(incoming.digest.hexdigest(), incoming.sha256):
             raise RegistrarError(
                 Reason.DIGEST_MISMATCH,
@@ -149,7 +144,7 @@ class MinioBundleTransfer:
                 self._changed.wait(left)
             self._buffers.drop_free()
 
-    def _require_current(self) -> _Incoming:
+    def _require_current(self) -> Incoming:
         if self._current is None:
             raise RuntimeError("no object is open")
         return self._current
@@ -160,7 +155,7 @@ class MinioBundleTransfer:
         if self._is_aborted:
             raise RuntimeError("the transfer was aborted")
 
-    def _take_buffer(self, incoming: _Incoming) -> Buffer:
+    def _take_buffer(self, incoming: Incoming) -> Buffer:
         # A small object gets a buffer of its own size, so that a hundred of them do not cost 64 MiB.
         # Powers of two, so that files of nearly the same size find a buffer that fits.
         capacity = max(_SMALLEST_BUFFER_BYTES, 1 << (incoming.size_bytes - 1).bit_length())
@@ -172,7 +167,7 @@ class MinioBundleTransfer:
         self._raise_failure()
         return buffer
 
-    def _send_whole(self, incoming: _Incoming) -> None:
+    def _send_whole(self, incoming: Incoming) -> None:
         buffer, incoming.buffer = incoming.buffer, None
 
         def send() -> None:
@@ -182,7 +177,7 @@ class MinioBundleTransfer:
 
         self._run(send, buffer)
 
-    def _send_part(self, incoming: _Incoming) -> None:
+    def _send_part(self, incoming: Incoming) -> None:
         upload = self._upload_of(incoming)
         buffer = incoming.detach_buffer()
         with self._changed:
@@ -200,15 +195,15 @@ class MinioBundleTransfer:
 
         self._run(send, buffer, sent)
 
-    def _upload_of(self, incoming: _Incoming) -> _Upload:
+    def _upload_of(self, incoming: Incoming) -> Upload:
         if incoming.upload is None:
-            upload = _Upload(incoming, self._client.create_upload(incoming.name))
+            upload = Upload(incoming, self._client.create_upload(incoming.name))
             with self._changed:
                 self._unfinished.add(upload)
             incoming.upload = upload
         return incoming.upload
 
-    def _complete_when_sent(self, upload: _Upload) -> None:
+    def _complete_when_sent(self, upload: Upload) -> None:
         if not upload.is_closed or upload.sending or upload.is_ending or self._failure or self._is_aborted:
             return
         upload.is_ending = True
@@ -224,7 +219,7 @@ class MinioBundleTransfer:
 
         self._run(complete, None, ended)
 
-    def _complete(self, upload: _Upload) -> None:
+    def _complete(self, upload: Upload) -> None:
         incoming = upload.of
         name = incoming.name
         # The condition on completing is honoured by every store tried but, in SeaweedFS, not under a race;
@@ -246,7 +241,7 @@ class MinioBundleTransfer:
         else:
             self._client.complete_upload(name, upload.id, upload.etags, only_if_absent=False)
 
-    def _holds(self, incoming: _Incoming) -> bool:
+    def _holds(self, incoming: Incoming) -> bool:
         """Whether the object in the store has the declared size and digest."""
         if self._client.size_of(incoming.name) != incoming.size_bytes:
             return False
@@ -257,7 +252,7 @@ class MinioBundleTransfer:
                 return False
             raise
 
-    def _discard_when_idle(self, upload: _Upload) -> None:
+    def _discard_when_idle(self, upload: Upload) -> None:
         if not self._is_aborted or upload.sending or upload.is_ending:
             return
         upload.is_ending = True
@@ -304,54 +299,3 @@ class MinioBundleTransfer:
                 self._changed.notify_all()
             if not even_when_aborted:
                 raise self._failure from exc
-
-
-@dataclass(slots=True)
-class _Incoming:
-    """The object that is being written."""
-
-    key: str
-    name: str
-    size_bytes: int
-    sha256: str
-    part_size_bytes: int
-    digest: _Digest
-    received_bytes: int = 0
-    buffer: Buffer | None = None
-    upload: _Upload | None = None
-
-    @property
-    def is_multipart(self) -> bool:
-        return self.size_bytes > self.part_size_bytes
-
-    def detach_buffer(self) -> Buffer:
-        buffer, self.buffer = self.buffer, None
-        if buffer is None:
-            raise RuntimeError("nothing was written")
-        return buffer
-
-
-class _Upload:
-    """A multipart upload: how many parts are under way, and whether it is being completed or dropped."""
-
-    __slots__ = ("etags", "id", "is_closed", "is_ending", "of", "sending")
-
-    def __init__(self, of: _Incoming, upload_id: str) -> None:
-        self.of = of
-        self.id = upload_id
-        self.etags: list[str] = []
-        self.sending = 0
-        self.is_closed = False
-        self.is_ending = False
-
-
-def _size_mismatch(incoming: _Incoming) -> RegistrarError:
-    return RegistrarError(
-        Reason.SIZE_MISMATCH,
-        f"{incoming.key}: {incoming.size_bytes} bytes were declared, {incoming.received_bytes} came",
-        metadata={
-            "key": incoming.key,
-            "expected_bytes": str(incoming.size_bytes),
-            "received_bytes": str(incoming.received_bytes),
-        },
-    )
