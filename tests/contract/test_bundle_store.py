@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -95,7 +97,7 @@ class TestWriting:
         transfer = bundle_store.start_transfer()
         transfer.open_object("cut", size_bytes=len(data), sha256=sha256_of(data))
         edges = [0, *sorted(cuts), len(data)]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             transfer.write(memoryview(data)[start:end])
         transfer.close_object()
         transfer.finish()
@@ -345,7 +347,7 @@ class TestCheck:
 
 class TestBrokenStores:
     @pytest.fixture
-    def proxy(self, store_address: EmbeddedS3Address):
+    def proxy(self, store_address: EmbeddedS3Address) -> Iterator[TcpProxy]:
         parts = urlsplit(store_address.endpoint_url)
         with TcpProxy(parts.hostname or "", parts.port or 0) as proxy:
             yield proxy
@@ -371,12 +373,14 @@ class TestBrokenStores:
         assert refused.value.reason is Reason.STORE_UNAVAILABLE
         assert time.monotonic() - began < 15
         proxy.resume()
-        assert behind.stat("stalled") is None
+        # A small one was under way as a whole and may arrive yet; one in parts never becomes visible.
+        late = [None, StoredObject("stalled", size)] if size < PART else [None]
+        assert behind.stat("stalled") in late
 
     def test_a_store_that_is_gone_is_reported_by_every_call(self, proxy: TcpProxy, behind: MinioBundleStore) -> None:
         put(behind, {"there": b"there"})
         proxy.cut()
-        calls = {
+        calls: dict[str, Callable[[], object]] = {
             "check": behind.check,
             "stat": lambda: behind.stat("there"),
             "read": lambda: read(behind, "there"),

