@@ -16,6 +16,33 @@ from registrar_server.domain.values import DEFAULT_TENANT
 CONFIGURATION_ERROR = 2
 START_ERROR = 1
 
+# The snippets begin at the margin, so that they work as pasted: a shell finds the end of an indented text nowhere.
+_WELCOME = """
+  Registrar is serving on {listen}  (ready in {seconds:.1f} s; Ctrl-C stops it)
+
+  database   {database}
+  MLflow     {mlflow}
+  bundles    {bundles} at {store}
+  data       {data}
+
+  Plain MLflow and S3 readers:   source {environment}
+
+  With grpcurl:
+
+grpcurl -plaintext {listen} registrar.v1.AdminService/GetServerInfo
+
+  With Python:
+
+{python} - <<'END'
+import registrar
+
+with registrar.connect("{listen}") as registry:
+    print("Registrar", registry.server_info().server_version)
+    for model in registry.models():
+        print(model.name, "version", model.latest_version, "production", model.production_version)
+END
+"""
+
 
 def commands(app: typer.Typer) -> None:
     """Register the commands on the client's application."""
@@ -114,32 +141,19 @@ def _fail(message: str) -> NoReturn:
 def _welcome(config: Config, seconds: float) -> None:
     """Say where things are, and how to begin; the environment for plain MLflow goes to a file only its owner reads."""
     shown = config.shown()
-    python = shlex.quote(sys.executable)
-    lines = [
-        "",
-        f"  Registrar is serving on {config.listen}  (ready in {seconds:.1f} s; Ctrl-C stops it)",
-        "",
-        f"  database   {shown['database_url']}",
-        f"  MLflow     {shown['mlflow_tracking_uri']}",
-        f"  bundles    {config.artifact_root} at {config.s3_endpoint_url or 'AWS'}",
-        f"  data       {config.data_dir}",
-        f"  for plain MLflow:  source {shlex.quote(str(_write_mlflow_environment(config)))}",
-        "",
-        "  Ask it with grpcurl:",
-        "",
-        f"    grpcurl -plaintext {config.listen} registrar.v1.AdminService/GetServerInfo",
-        "",
-        "  Ask it with Python:",
-        "",
-        f"    {python} - <<'EOF'",
-        "    import registrar",
-        f'    with registrar.connect("{config.listen}") as registry:',
-        "        for model in registry.models():",
-        "            print(model.name, model.production_version)",
-        "    EOF",
-        "",
-    ]
-    typer.echo("\n".join(lines))
+    typer.echo(
+        _WELCOME.format(
+            listen=config.listen,
+            seconds=seconds,
+            database=shown["database_url"],
+            mlflow=shown["mlflow_tracking_uri"],
+            bundles=config.artifact_root,
+            store=config.s3_endpoint_url or "AWS",
+            data=config.data_dir,
+            environment=shlex.quote(str(_write_mlflow_environment(config))),
+            python=shlex.quote(sys.executable),
+        )
+    )
 
 
 def _write_mlflow_environment(config: Config) -> Path:

@@ -6,8 +6,9 @@ A slow mirror must not hold up registrations, so they share nothing but the wake
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -42,12 +43,16 @@ class Leasing(Protocol[Work]):
         """Work on one. Never raises."""
 
 
+_Step = Callable[[threading.Event], bool]
+"""Does a piece of work, says whether there was any, and sets the event when there may be more before long."""
+
+
 @dataclass(slots=True)
 class _Loop:
-    """One thread with what it does; `step` says whether it did anything."""
+    """One thread with what it does."""
 
     name: str
-    step: Callable[[], bool]
+    step: _Step
     idle_seconds: float
     wanted: threading.Event
 
@@ -67,10 +72,19 @@ class Background:
         self._clock = clock
         self._is_stopping = threading.Event()
         self._pool = ThreadPoolExecutor(2 * _AT_ONCE, thread_name_prefix="background")
+        self._running: list[dict[str, Future[None]]] = []
         self._loops = [
-            self._loop("registering", self._leased(registering, lambda t: t.registrations.is_any_due), _IDLE_SECONDS),
-            self._loop("mirroring", self._leased(mirroring, lambda t: t.mirror.is_any_due), _IDLE_SECONDS),
-            self._loop("clearing", lambda: clearing.work() > 0, _CLEARING_SECONDS),
+            self._loop(
+                "registering",
+                self._leased(registering, lambda t: t.registrations.is_any_due, lambda task: task.version_uid),
+                _IDLE_SECONDS,
+            ),
+            self._loop(
+                "mirroring",
+                self._leased(mirroring, lambda t: t.mirror.is_any_due, lambda task: task.model_uid),
+                _IDLE_SECONDS,
+            ),
+            self._loop("clearing", lambda _: clearing.work() > 0, _CLEARING_SECONDS),
         ]
         self._threads = [
             threading.Thread(target=self._run, args=(loop,), name=loop.name, daemon=True) for loop in self._loops
@@ -91,11 +105,15 @@ class Background:
         self._is_stopping.set()
         for loop in self._loops:
             loop.wanted.set()
+        deadline = time.monotonic() + grace_seconds
         for thread in self._threads:
-            thread.join(grace_seconds)
+            thread.join(max(0.0, deadline - time.monotonic()))
+        # Not `shutdown(wait=True)`: that has no end of its own.
         self._pool.shutdown(wait=False, cancel_futures=True)
+        under_way = [task for running in self._running for task in running.copy().values()]
+        wait(under_way, timeout=max(0.0, deadline - time.monotonic()))
 
-    def _loop(self, name: str, step: Callable[[], bool], idle_seconds: float) -> _Loop:
+    def _loop(self, name: str, step: _Step, idle_seconds: float) -> _Loop:
         return _Loop(name, step, idle_seconds, threading.Event())
 
     def _run(self, loop: _Loop) -> None:
@@ -106,7 +124,7 @@ class Background:
 
     def _step(self, loop: _Loop) -> bool:
         try:
-            return loop.step()
+            return loop.step(loop.wanted)
         except RegistrarError as exc:
             _log.warning("background.failed", loop=loop.name, reason=exc.reason.value)
         except Exception:  # noqa: BLE001  (a loop must outlive what nobody expected)
@@ -114,17 +132,34 @@ class Background:
         return False
 
     def _leased(
-        self, leasing: Leasing[Work], is_any_due: Callable[[Transaction], Callable[[datetime], bool]]
-    ) -> Callable[[], bool]:
-        """Look without a lock; if something is due, take it and work on it side by side."""
+        self,
+        leasing: Leasing[Work],
+        is_any_due: Callable[[Transaction], Callable[[datetime], bool]],
+        uid: Callable[[Work], str],
+    ) -> _Step:
+        """Look without a lock; if something is due, take as much as there are places and work on it side by side.
 
-        def step() -> bool:
+        A slow task (a run's files may be large) keeps its own place only.
+        """
+        running: dict[str, Future[None]] = {}
+        self._running.append(running)
+
+        def step(wanted: threading.Event) -> bool:
+            for done in [key for key, task in running.items() if task.done()]:
+                del running[done]
+            free = _AT_ONCE - len(running)
+            if not free:
+                return False
             with self._database.reading() as transaction:
                 if not is_any_due(transaction)(self._clock.now()):
                     return False
-            tasks = leasing.lease(_AT_ONCE)
-            for done in [self._pool.submit(leasing.work, task) for task in tasks]:
-                done.result()
+            # One that is so slow that its lease ran out comes again; it is under way here, and its lease is new now.
+            tasks = [task for task in leasing.lease(free) if uid(task) not in running]
+            for task in tasks:
+                started = self._pool.submit(leasing.work, task)
+                running[uid(task)] = started
+                # Its end frees a place, and its model for the next.
+                started.add_done_callback(lambda _: wanted.set())
             return bool(tasks)
 
         return step

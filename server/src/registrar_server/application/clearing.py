@@ -8,7 +8,8 @@ import structlog
 
 from registrar_server.application.ports.bundle_store import BundleStore
 from registrar_server.application.ports.clock import Clock
-from registrar_server.application.ports.database import Database
+from registrar_server.application.ports.database import BundleClaim, Database
+from registrar_server.domain.errors import RegistrarError
 
 _log = structlog.get_logger()
 
@@ -34,9 +35,16 @@ class Clearing:
             claims = transaction.bundles.lease_abandoned(
                 now=now, until=now + timedelta(seconds=_LEASE_SECONDS), limit=_AT_ONCE
             )
-        for claim in claims:
+        return sum(self._clear(claim) for claim in claims)
+
+    def _clear(self, claim: BundleClaim) -> bool:
+        """Whether it is cleared; what fails is taken up again when its lease is over, and holds up no other."""
+        try:
             self._store.delete_prefix(f"{claim.prefix}/")
             with self._database.writing() as transaction:
                 transaction.bundles.forget(claim.uid)
-            _log.info("upload.cleared", bundle_uid=claim.uid)
-        return len(claims)
+        except RegistrarError as exc:
+            _log.warning("upload.not_cleared", bundle_uid=claim.uid, reason=exc.reason.value)
+            return False
+        _log.info("upload.cleared", bundle_uid=claim.uid)
+        return True

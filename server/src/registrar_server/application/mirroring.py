@@ -19,7 +19,7 @@ from registrar_server.application.ports.mlflow_registry import MlflowRegistry
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.lifecycle import EXCLUSIVE_STAGES
 from registrar_server.domain.models import Model
-from registrar_server.domain.values import ByNumber, ModelKey, Stage
+from registrar_server.domain.values import ModelKey, Stage
 from registrar_server.domain.versions import ModelVersion
 
 _log = structlog.get_logger()
@@ -70,7 +70,7 @@ class Mirroring:
             )[:_EVENTS_AT_ONCE]
             model = transaction.models.get(task.key, is_deleted_shown=True)
             aliases = transaction.aliases.all(task.model_uid)
-            touched = _touched_versions(transaction, task.key, events)
+            touched = _touched_versions(transaction, task.model_uid, events)
         reached = events[-1].sequence if len(events) == _EVENTS_AT_ONCE else task.wanted_sequence
         if model is not None:
             self._mlflow.ensure_tenant(task.key.tenant)
@@ -144,17 +144,25 @@ class Mirroring:
 
 
 def _touched_versions(
-    transaction: Transaction, key: ModelKey, events: Sequence[Event]
+    transaction: Transaction, model_uid: str, events: Sequence[Event]
 ) -> list[tuple[ModelVersion, list[Event]]]:
-    """The READY versions that the events are about, displaced ones included, each with its events."""
+    """The READY versions that the events are about, displaced ones included, each with its events.
+
+    Those of a deleted model too: what is left out now would be missing after it is undeleted.
+    """
     touching: dict[int, list[Event]] = {}
     for event in events:
         displaced = event.after.get("archived")
         numbers = [event.number, *(displaced if isinstance(displaced, list) else [])] if event.version_uid else []
         for number in numbers:
             touching.setdefault(number, []).append(event)
-    found = [(transaction.versions.get(key, ByNumber(number)), touched) for number, touched in touching.items()]
-    return [(versions[0], touched) for versions, touched in found if versions]
+    found = [(_version(transaction, model_uid, number), touched) for number, touched in touching.items() if number]
+    return [(version, touched) for version, touched in found if version is not None]
+
+
+def _version(transaction: Transaction, model_uid: str, number: int) -> ModelVersion | None:
+    at_most = transaction.versions.list(model_uid, before=number + 1, limit=1, stage=None, is_deleted_shown=True)
+    return next((version for version in at_most if version.number == number), None)
 
 
 def _dropped_tags(events: Sequence[Event], tags: dict[str, str]) -> list[str]:

@@ -107,7 +107,13 @@ class Registering:
         numbered = self._number(task, version)
         for number in numbered.surplus:
             self._mlflow.delete_version(tenant, name, number)
-        self._make_ready(task, version, numbered.number)
+        try:
+            self._make_ready(task, version, numbered.number)
+        except RegistrarError as exc:
+            if exc.reason is Reason.MLFLOW_DRIFT:
+                # Under this number there is another version here: whoever reads MLflow must not take this one for it.
+                self._mlflow.delete_version(tenant, name, numbered.number)
+            raise
 
     def _with_run(self, task: RegistrationTask, version: ModelVersion) -> ModelVersion:
         """Metrics and parameters live on a run of MLflow's: the caller's, or one that is made for them."""

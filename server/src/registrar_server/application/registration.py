@@ -111,6 +111,8 @@ class Registration:
                 if stored is not None:
                     return self._replay(transaction, mutation, stored)
             model_uid = self._require_model(transaction, mutation, request)
+            # Under the model's lock: registrations of a model are worked on in the order of their times.
+            now = self._clock.now()
             bundle = self._require_bundle(transaction, request, model_uid)
             digest = content_digest(bundle.manifest_digest if bundle else "", request.facts)
             existing = transaction.versions.find_content(model_uid, digest) if request.is_same_content_reused else None

@@ -11,10 +11,11 @@ from registrar_server.application.bundle_writer import BundleWriter, WritingBund
 from registrar_server.application.mlmodel import MLMODEL, MLMODEL_BYTES, parse_mlmodel
 from registrar_server.application.ports.database import Database
 from registrar_server.application.ports.mlflow_registry import DatasetInput, MlflowRegistry, RunFacts, RunFile
+from registrar_server.application.versions import reread
 from registrar_server.domain import limits
 from registrar_server.domain.bundles import Bundle, BundleFile, Manifest, collisions, guess_type, path_problem
 from registrar_server.domain.errors import Reason, RegistrarError
-from registrar_server.domain.values import GIT_COMMIT, RUN_ARTIFACT, Caller, Parameter
+from registrar_server.domain.values import GIT_COMMIT, RUN_ARTIFACT, Caller, Parameter, VersionState
 from registrar_server.domain.versions import ArtifactLink, Dataset, Facts, ModelVersion, Provenance, content_digest
 
 _LEASE_BLOCK_BYTES = 64 * 2**20
@@ -47,8 +48,11 @@ class RunImport:
         facts = replace(facts, flavors=facts.flavors or flavors, signature=facts.signature or signature)
         link = ArtifactLink(bundle.uri, bundle.uid, bundle.manifest_digest)
         with self._database.writing() as transaction:
-            digest = content_digest(bundle.manifest_digest, facts)
-            transaction.versions.set_artifact(version.uid, link, facts, digest)
+            transaction.models.lock(version.model)
+            # Copying took long: whoever took the task over may have ended it, and what is READY never changes.
+            if reread(transaction, version.uid).state is VersionState.PENDING:
+                digest = content_digest(bundle.manifest_digest, facts)
+                transaction.versions.set_artifact(version.uid, link, facts, digest)
 
     def _read_manifest(
         self, tenant: str, files: Sequence[RunFile], keep_lease: Callable[[], None]

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from registrar_server.adapters.database.transaction import SqlTransaction
@@ -55,7 +55,10 @@ class SqlDatabase:
     def check(self) -> None:
         """See the port."""
         with translated(), self._engine.connect() as connection:
-            connection.execute(text("SELECT count(*) FROM tenants"))
+            try:
+                connection.execute(text("SELECT count(*) FROM tenants"))
+            except ProgrammingError as exc:
+                raise RegistrarError(Reason.DATABASE_UNAVAILABLE, "the database has not been migrated") from exc
 
     def close(self) -> None:
         """See the port."""

@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sequence", name=op.f("pk_events")),
     )
     op.create_index(op.f("ix_events_model_uid_sequence"), "events", ["model_uid", "sequence"], unique=False)
+    op.create_index(op.f("ix_events_version_uid_sequence"), "events", ["version_uid", "sequence"], unique=False)
 
     op.create_table(
         "requests",
@@ -316,6 +317,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_requests_created_at"), table_name="requests")
 
     op.drop_table("requests")
+    op.drop_index(op.f("ix_events_version_uid_sequence"), table_name="events")
     op.drop_index(op.f("ix_events_model_uid_sequence"), table_name="events")
 
     op.drop_table("events")
