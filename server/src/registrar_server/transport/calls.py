@@ -11,7 +11,6 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from registrar_server.application.mutations import Mutation
-from registrar_server.domain.validation import checking
 from registrar_server.domain.values import Caller
 
 
@@ -40,9 +39,7 @@ def current_caller() -> Caller:
 
 
 def mutation_of(request: Message, request_id: str, to_response: Callable[[Result], Message]) -> Mutation[Result]:
-    """The mutation that a request asks for; its body is everything but its request id."""
-    with checking() as check:
-        check.request_id("request_id", request_id)
+    """The mutation that a request asks for; its body is everything but its request id, which is checked already."""
     body = type(request)()
     body.CopyFrom(request)
     body.ClearField("request_id")

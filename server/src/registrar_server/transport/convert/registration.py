@@ -27,6 +27,7 @@ def register_from_proto(
 ) -> RegisterRequest:
     """The whole request, every violation at once. `time_remaining`: seconds to the call's deadline."""
     with checking() as check:
+        check.request_id("request_id", request.request_id)
         _check_source(check, request)
         return RegisterRequest(
             model=model_from_proto(check, "model", request.model, caller),

@@ -28,6 +28,7 @@ class LifecycleServicer(lifecycle_service_pb2_grpc.LifecycleServiceServicer):
     ) -> pb.TransitionStageResponse:
         """See the contract."""
         with checking() as check:
+            check.request_id("request_id", request.request_id)
             wanted = MoveRequest(
                 ref=ref_from_proto(check, "ref", request.ref, current_caller()),
                 stage=stage_from_proto(check, "stage", request.stage),
@@ -42,6 +43,7 @@ class LifecycleServicer(lifecycle_service_pb2_grpc.LifecycleServiceServicer):
     def Rollback(self, request: pb.RollbackRequest, context: grpc.ServicerContext) -> pb.RollbackResponse:
         """See the contract."""
         with checking() as check:
+            check.request_id("request_id", request.request_id)
             wanted = RollbackRequest(
                 model=model_from_proto(check, "model", request.model, current_caller()),
                 comment=check.text("comment", request.comment, limits.COMMENT_CHARACTERS),

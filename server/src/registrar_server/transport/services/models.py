@@ -28,6 +28,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     def CreateModel(self, request: pb.CreateModelRequest, context: grpc.ServicerContext) -> pb.CreateModelResponse:
         """See the contract."""
         with checking() as check:
+            check.request_id("request_id", request.request_id)
             key = model_from_proto(check, "model", request.model, current_caller())
             description = check.text("description", request.description, limits.DESCRIPTION_CHARACTERS)
             tags = check.tags("tags", request.tags)
@@ -61,6 +62,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     def UpdateModel(self, request: pb.UpdateModelRequest, context: grpc.ServicerContext) -> pb.UpdateModelResponse:
         """See the contract."""
         with checking() as check:
+            check.request_id("request_id", request.request_id)
             key = model_from_proto(check, "model", request.model, current_caller())
             mask = Mask.parse(check, request, _MUTABLE)
             description = check.text("description", request.description, limits.DESCRIPTION_CHARACTERS)
@@ -77,6 +79,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     def DeleteModel(self, request: pb.DeleteModelRequest, context: grpc.ServicerContext) -> pb.DeleteModelResponse:
         """See the contract."""
         with checking() as check:
+            check.request_id("request_id", request.request_id)
             key = model_from_proto(check, "model", request.model, current_caller())
         mutation = mutation_of(request, request.request_id, _deleted)
         return pb.DeleteModelResponse.FromString(self._models.delete(mutation, key, request.etag))
@@ -86,6 +89,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     ) -> pb.UndeleteModelResponse:
         """See the contract."""
         with checking() as check:
+            check.request_id("request_id", request.request_id)
             key = model_from_proto(check, "model", request.model, current_caller())
         mutation = mutation_of(request, request.request_id, _undeleted)
         return pb.UndeleteModelResponse.FromString(self._models.undelete(mutation, key))

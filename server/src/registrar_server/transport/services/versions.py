@@ -72,6 +72,7 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
     ) -> pb.UpdateModelVersionResponse:
         """See the contract."""
         with checking() as check:
+            check.request_id("request_id", request.request_id)
             ref = ref_from_proto(check, "ref", request.ref, current_caller())
             mask = Mask.parse(check, request, _MUTABLE)
             description = check.text("description", request.description, limits.DESCRIPTION_CHARACTERS)
@@ -97,6 +98,7 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
     ) -> pb.DeleteModelVersionResponse:
         """See the contract."""
         with checking() as check:
+            check.request_id("request_id", request.request_id)
             ref = ref_from_proto(check, "ref", request.ref, current_caller())
         mutation = mutation_of(request, request.request_id, _deleted)
         return pb.DeleteModelVersionResponse.FromString(self._versions.delete(mutation, ref, request.etag))
@@ -106,6 +108,7 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
     ) -> pb.UndeleteModelVersionResponse:
         """See the contract."""
         with checking() as check:
+            check.request_id("request_id", request.request_id)
             ref = ref_from_proto(check, "ref", request.ref, current_caller())
         mutation = mutation_of(request, request.request_id, _undeleted)
         return pb.UndeleteModelVersionResponse.FromString(self._versions.undelete(mutation, ref))
@@ -126,6 +129,7 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
     def SetAlias(self, request: pb.SetAliasRequest, context: grpc.ServicerContext) -> pb.SetAliasResponse:
         """See the contract."""
         with checking() as check:
+            check.request_id("request_id", request.request_id)
             ref = ref_from_proto(check, "ref", request.ref, current_caller())
             alias = check.new_alias("alias", request.alias)
             comment = check.text("comment", request.comment, limits.COMMENT_CHARACTERS)
@@ -137,6 +141,7 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
     def DeleteAlias(self, request: pb.DeleteAliasRequest, context: grpc.ServicerContext) -> pb.DeleteAliasResponse:
         """See the contract."""
         with checking() as check:
+            check.request_id("request_id", request.request_id)
             key = model_from_proto(check, "model", request.model, current_caller())
             alias = check.alias("alias", request.alias)
             comment = check.text("comment", request.comment, limits.COMMENT_CHARACTERS)

@@ -1,0 +1,89 @@
+"""The registrar database as the use cases see it.
+
+A transaction is all or nothing, sees its own writes, and gives no answer before the commit. Writers of one model
+take turns (`ModelRecords.lock`); event sequences are given out in the order of commits. Lock order, kept by every
+use case: model, tenant chain, event sequence (`Journal.record` takes the last two, so it comes last).
+
+Every method raises `RegistrarError` DATABASE_UNAVAILABLE or DATABASE_BUSY when the database does not answer or
+stays locked; nothing is changed then.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from registrar_server.application.ports.database.bundles import BundleClaim, BundleRecords
+from registrar_server.application.ports.database.journal import Change, Event, Journal
+from registrar_server.application.ports.database.lifecycle import AliasRecords, TransitionRecords
+from registrar_server.application.ports.database.mirror import MirrorProgress, MirrorRecords, MirrorTask
+from registrar_server.application.ports.database.models import ModelRecords, NewModel
+from registrar_server.application.ports.database.registrations import RegistrationRecords, RegistrationTask
+from registrar_server.application.ports.database.requests import RequestKey, RequestRecords, StoredAnswer
+from registrar_server.application.ports.database.versions import NewVersion, VersionRecords
+
+__all__ = [
+    "AliasRecords",
+    "BundleClaim",
+    "BundleRecords",
+    "Change",
+    "Database",
+    "Event",
+    "Journal",
+    "MirrorProgress",
+    "MirrorRecords",
+    "MirrorTask",
+    "ModelRecords",
+    "NewModel",
+    "NewVersion",
+    "RegistrationRecords",
+    "RegistrationTask",
+    "RequestKey",
+    "RequestRecords",
+    "StoredAnswer",
+    "Transaction",
+    "TransitionRecords",
+    "VersionRecords",
+]
+
+
+class Transaction(Protocol):
+    """What can be done within one transaction."""
+
+    @property
+    def models(self) -> ModelRecords: ...
+    @property
+    def versions(self) -> VersionRecords: ...
+    @property
+    def registrations(self) -> RegistrationRecords: ...
+    @property
+    def aliases(self) -> AliasRecords: ...
+    @property
+    def transitions(self) -> TransitionRecords: ...
+    @property
+    def bundles(self) -> BundleRecords: ...
+    @property
+    def requests(self) -> RequestRecords: ...
+    @property
+    def journal(self) -> Journal: ...
+    @property
+    def mirror(self) -> MirrorRecords: ...
+
+    def discard(self) -> None:
+        """Roll back at the end instead of committing: for `validate_only`."""
+
+
+class Database(Protocol):
+    """Where what is governed lives. Thread-safe."""
+
+    def reading(self) -> AbstractContextManager[Transaction]:
+        """A consistent view; nothing may be written."""
+
+    def writing(self) -> AbstractContextManager[Transaction]:
+        """Commits when the block ends, rolls back when it raises."""
+
+    def check(self) -> None:
+        """Reach the database and find its schema current."""
+
+    def close(self) -> None:
+        """Release connections."""
