@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import grpc
 from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from registrar.v1 import (
     admin_service_pb2,
@@ -34,7 +33,7 @@ from registrar_server.transport.interceptors.access_log import AccessLog
 from registrar_server.transport.interceptors.call_context import CallContext
 from registrar_server.transport.interceptors.errors import error_guard
 from registrar_server.transport.interceptors.guard import GuardInterceptor
-from registrar_server.transport.reflection_v1 import add_reflection_v1
+from registrar_server.transport.reflection import add_reflection
 from registrar_server.transport.services.admin import AdminServicer
 from registrar_server.transport.services.artifacts import ArtifactServicer
 from registrar_server.transport.services.lifecycle import LifecycleServicer
@@ -52,6 +51,7 @@ SERVICE_NAMES = tuple(
         (admin_service_pb2.DESCRIPTOR, "AdminService"),
     )
 )
+_CHANNELZ = "grpc.channelz.v1.Channelz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,8 @@ class RegistrarServer:
         lifecycle_service_pb2_grpc.add_LifecycleServiceServicer_to_server(lifecycle, self._grpc)
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(use_cases.status, facts), self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        names = (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._grpc)
-        add_reflection_v1(names, self._grpc)
         channelz.add_channelz_servicer(self._grpc)
+        add_reflection((*SERVICE_NAMES, health.SERVICE_NAME, _CHANNELZ), self._grpc)
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:

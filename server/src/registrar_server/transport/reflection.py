@@ -1,7 +1,7 @@
-"""grpc.reflection.v1, which new clients ask for first; grpcio-reflection has v1alpha only.
+"""Server reflection: grpc.reflection.v1, which new clients ask for first, and v1alpha.
 
-The two differ in the package's name and in nothing else, so v1's descriptor is v1alpha's under the other name, and
-grpcio-reflection's servicer answers both: the messages are equal on the wire.
+grpcio-reflection has v1alpha only. The two differ in the package's name and in nothing else, so v1's descriptor is
+v1alpha's under the other name, and grpcio-reflection's servicer answers both: the messages are equal on the wire.
 """
 
 from __future__ import annotations
@@ -11,16 +11,40 @@ from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 V1_SERVICE = "grpc.reflection.v1.ServerReflection"
 _FILE = "grpc/reflection/v1/reflection.proto"
 
 
-def add_reflection_v1(service_names: Iterable[str], server: grpc.Server) -> None:
-    """Serve `grpc.reflection.v1.ServerReflection` for these services."""
+class _MethodsToo:
+    """The default pool, which finds a method's file as well: protobuf's own pool knows symbols down to services."""
+
+    def __init__(self) -> None:
+        self._pool = descriptor_pool.Default()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802  (protobuf's name)
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            service, _, method = symbol.rpartition(".")
+            file = self._pool.FindFileContainingSymbol(service)
+            if method not in file.services_by_name[service.rpartition(".")[2]].methods_by_name:
+                raise
+            return file
+
+
+def add_reflection(service_names: Iterable[str], server: grpc.Server) -> None:
+    """Let these services, and reflection itself, be listed and described."""
     _add_descriptor()
-    servicer: Any = reflection.ReflectionServicer([*service_names, V1_SERVICE])
+    names = (*service_names, V1_SERVICE, reflection.SERVICE_NAME)
+    pool: Any = _MethodsToo()
+    reflection.enable_server_reflection(names, server, pool=pool)
+    servicer: Any = reflection.ReflectionServicer(names, pool=pool)
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
