@@ -1,0 +1,1 @@
+"""The registry's main job, done on real models: `make demo`."""
