@@ -1,0 +1,139 @@
+"""The configuration: read from the environment, refused whole, shown without secrets."""
+
+from __future__ import annotations
+
+import pytest
+
+from registrar_server.config import KNOWN_VARIABLES, Config, ConfigError, hide_password, load_config
+
+
+def problems(environment: dict[str, str], **overrides: object) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(environment, **overrides)
+    return caught.value.problems
+
+
+def test_nothing_configured_is_everything_embedded_on_loopback() -> None:
+    config = load_config({"HOME": "/var/empty"})
+    assert config.listen == "127.0.0.1:50051"
+    assert config.data_dir == "/var/empty/.local/share/registrar"
+    assert config.database_url == "sqlite:////var/empty/.local/share/registrar/registrar.db"
+    assert config.mlflow_tracking_uri.startswith("sqlite:///")
+    assert config.is_s3_embedded
+    assert config.tenants == ("default",)
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    found = problems(
+        {
+            "REGISTRAR_WORKERS": "none",
+            "REGISTRAR_LOG_LEVEL": "loud",
+            "REGISTRAR_TENANTS": "UPPER,ok-name",
+            "REGISTRAR_DATABASE_URL": "mysql://host/db",
+            "REGISTRAR_LISTEN": "nowhere",
+            "MLFLOW_ARTIFACT_ROOT": "/a/folder",
+            "AWS_ACCESS_KEY_ID": "key",
+        }
+    )
+    named = ("REGISTRAR_WORKERS", "REGISTRAR_LOG_LEVEL", "REGISTRAR_TENANTS", "REGISTRAR_DATABASE_URL", "listen")
+    for name in (*named, "MLFLOW_ARTIFACT_ROOT", "AWS_ACCESS_KEY_ID"):
+        assert any(problem.startswith(name) for problem in found), name
+
+
+def test_an_unknown_name_of_ours_is_an_error_that_lists_the_known_ones() -> None:
+    (problem,) = problems({"REGISTRAR_WORKRES": "2"})
+    assert problem.startswith("REGISTRAR_WORKRES: there is no such variable")
+    assert "REGISTRAR_WORKERS" in problem
+
+
+def test_names_of_others_and_of_the_client_are_left_alone() -> None:
+    load_config({"MLFLOW_UNKNOWN": "1", "PATH": "", "REGISTRAR_SERVER": "elsewhere:1", "REGISTRAR_TEST_MINIO": "minio"})
+
+
+@pytest.mark.parametrize("name", [name for name in KNOWN_VARIABLES if name.startswith("REGISTRAR_")])
+def test_an_empty_variable_counts_as_unset(name: str) -> None:
+    assert load_config({"HOME": "/var/empty", name: ""}) == load_config({"HOME": "/var/empty"})
+
+
+def test_every_known_variable_has_a_field() -> None:
+    config = load_config({})
+    assert all(hasattr(config, variable.field) for variable in KNOWN_VARIABLES.values())
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "localhost:50051", "[::1]:50051"])
+def test_loopback_is_served_without_a_flag(listen: str) -> None:
+    assert load_config({"REGISTRAR_LISTEN": listen}).listen == listen
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:50051", "192.168.0.7:50051", "[::]:50051", "registry.example:1"])
+def test_any_other_address_needs_the_flag(listen: str) -> None:
+    (problem,) = problems({"REGISTRAR_LISTEN": listen})
+    assert "REGISTRAR_ALLOW_UNAUTHENTICATED_NETWORK" in problem
+    allowed = load_config({"REGISTRAR_LISTEN": listen, "REGISTRAR_ALLOW_UNAUTHENTICATED_NETWORK": "true"})
+    assert allowed.listen == listen
+
+
+def test_what_the_command_line_gives_wins_over_the_environment() -> None:
+    config = load_config(
+        {"REGISTRAR_LISTEN": "127.0.0.1:1", "REGISTRAR_WORKERS": "3"}, listen="127.0.0.1:2", workers=None
+    )
+    assert (config.listen, config.workers) == ("127.0.0.1:2", 3)
+
+
+def test_secrets_are_hidden_where_they_are_shown() -> None:
+    config = load_config(
+        {
+            "MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9000",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "s3cret-key",
+            "REGISTRAR_DATABASE_URL": "postgresql://user:s3cret-pw@127.0.0.1/registrar",
+            "MLFLOW_TRACKING_URI": "http://user:s3cret-uri@127.0.0.1:5000",
+        }
+    )
+    shown = config.shown()
+    assert "s3cret" not in str(shown)
+    assert shown["s3_secret_key"] == "***"
+    assert shown["database_url"] == "postgresql://user:***@127.0.0.1/registrar"
+
+
+def test_printing_a_config_shows_no_secret() -> None:
+    config = load_config(
+        {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "s3cret", "MLFLOW_ARTIFACT_ROOT": "s3://abc"}
+    )
+    assert "s3cret" not in repr(config)
+
+
+def test_a_problem_shows_no_secret() -> None:
+    found = problems(
+        {"REGISTRAR_DATABASE_URL": "mysql://user:s3cret@host/db", "MLFLOW_TRACKING_URI": "ftp://u:s3cret@h"}
+    )
+    assert "s3cret" not in "\n".join(found)
+
+
+def test_a_password_is_hidden_also_when_it_is_part_of_the_name() -> None:
+    assert hide_password("postgresql://pw:pw@host/pw") == "postgresql://pw:***@host/pw"
+
+
+def test_a_child_process_gets_the_same_configuration() -> None:
+    config = load_config({"REGISTRAR_TENANTS": "acme-corp", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"})
+    assert Config.from_json(config.to_json()) == config
+
+
+def test_threads_must_leave_room_beside_the_transfers() -> None:
+    (problem,) = problems({"REGISTRAR_THREADS": "8", "REGISTRAR_TRANSFER_SLOTS": "8"})
+    assert "at least 20" in problem
+
+
+def test_the_embedded_store_cannot_serve_a_remote_mlflow_from_an_open_address() -> None:
+    environment = {"REGISTRAR_LISTEN": "0.0.0.0:1", "REGISTRAR_ALLOW_UNAUTHENTICATED_NETWORK": "1"}
+    (problem,) = problems({**environment, "MLFLOW_TRACKING_URI": "http://mlflow:5000"})
+    assert problem.startswith("MLFLOW_ARTIFACT_ROOT")
+
+
+def test_the_default_tenant_always_exists_and_none_is_there_twice() -> None:
+    assert load_config({"REGISTRAR_TENANTS": "acme-corp, default,acme-corp"}).tenants == ("default", "acme-corp")
+
+
+def test_bucket_and_prefix_come_from_the_artifact_root() -> None:
+    config = load_config({"MLFLOW_ARTIFACT_ROOT": "s3://ml-artifacts/registrar/prod/"})
+    assert (config.bucket, config.prefix) == ("ml-artifacts", "registrar/prod")
