@@ -7,6 +7,7 @@ import os
 pytest_plugins = [
     "tests.fixtures.skips",
     "tests.fixtures.postgres",
+    "tests.fixtures.database",
     "tests.fixtures.stores",
     "tests.fixtures.mlflow",
     "tests.fixtures.server",

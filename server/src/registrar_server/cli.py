@@ -11,7 +11,6 @@ from typing import Annotated, NoReturn
 import typer
 
 from registrar_server.config import KNOWN_VARIABLES, Config, ConfigError, load_config, read_environment
-from registrar_server.domain.values import DEFAULT_TENANT
 
 CONFIGURATION_ERROR = 2
 START_ERROR = 1
@@ -26,6 +25,7 @@ _WELCOME = """
   data       {data}
 
   Plain MLflow and S3 readers:   source {environment}
+  (it is there when MLflow is, some seconds from now)
 
   With grpcurl:
 
@@ -139,7 +139,9 @@ def _fail(message: str) -> NoReturn:
 
 
 def _welcome(config: Config, seconds: float) -> None:
-    """Say where things are, and how to begin; the environment for plain MLflow goes to a file only its owner reads."""
+    """Say where things are, and how to begin."""
+    from registrar_server.mlflow_environment import mlflow_environment_file
+
     shown = config.shown()
     typer.echo(
         _WELCOME.format(
@@ -150,26 +152,7 @@ def _welcome(config: Config, seconds: float) -> None:
             bundles=config.artifact_root,
             store=config.s3_endpoint_url or "AWS",
             data=config.data_dir,
-            environment=shlex.quote(str(_write_mlflow_environment(config))),
+            environment=shlex.quote(str(mlflow_environment_file(config))),
             python=shlex.quote(sys.executable),
         )
     )
-
-
-def _write_mlflow_environment(config: Config) -> Path:
-    from registrar_server.adapters.private_file import write_private
-
-    values = {
-        "MLFLOW_TRACKING_URI": config.mlflow_tracking_uri,
-        "MLFLOW_S3_ENDPOINT_URL": config.s3_endpoint_url,
-        "AWS_ACCESS_KEY_ID": config.s3_access_key,
-        "AWS_SECRET_ACCESS_KEY": config.s3_secret_key,
-        "AWS_REGION": config.s3_region,
-    }
-    if not config.mlflow_tracking_uri.startswith("http"):
-        # A tenant is a workspace, and a database that holds several cannot be opened without them.
-        values |= {"MLFLOW_ENABLE_WORKSPACES": "true", "MLFLOW_WORKSPACE": DEFAULT_TENANT}
-    text = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items() if value)
-    path = Path(config.data_dir) / "mlflow.env"
-    write_private(path, text)
-    return path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import shutil
 import signal
 import socket
@@ -22,6 +21,7 @@ import structlog
 
 from registrar_server.child import BACKGROUND, WORKER, Assignment
 from registrar_server.config import Config
+from registrar_server.mlflow_environment import mlflow_environment_file
 
 _log = structlog.get_logger()
 
@@ -107,6 +107,8 @@ class Supervisor:
         began = time.monotonic()
         with ExitStack() as stack:
             lock_data_directory(Path(self._config.data_dir), stack)
+            # What an earlier run told of its store's port and keys no longer holds.
+            mlflow_environment_file(self._config).unlink(missing_ok=True)
             port = reserve_port(self._config.host, self._config.port, stack)
             run_directory = Path(tempfile.mkdtemp(prefix="registrar-"))
             stack.callback(shutil.rmtree, run_directory, ignore_errors=True)
@@ -172,8 +174,11 @@ class Supervisor:
 
 def lock_data_directory(directory: Path, stack: ExitStack) -> None:
     """Make sure that this is the only server on a data directory; the lock ends with the process."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = stack.enter_context((directory / "lock").open("w"))
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = stack.enter_context((directory / "lock").open("w"))
+    except OSError as exc:
+        raise StartError(f"cannot use the data directory {directory}: {exc.strerror}") from exc
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
@@ -197,7 +202,9 @@ def reserve_port(host: str, port: int, stack: ExitStack) -> int:
         reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         reservation.bind((bare, bound))
     except OSError as exc:
-        raise StartError(f"cannot listen on {host}:{port}: {os.strerror(exc.errno or 0)}") from exc
+        raise StartError(f"cannot listen on {host}:{port}: {exc.strerror}") from exc
+    except OverflowError as exc:
+        raise StartError(f"cannot listen on {host}:{port}: ports end at 65535") from exc
     return bound
 
 

@@ -117,7 +117,7 @@ class Registration:
             digest = content_digest(bundle.manifest_digest if bundle else "", request.facts)
             existing = transaction.versions.find_content(model_uid, digest) if request.is_same_content_reused else None
             if existing is not None and bundle is not None:
-                answer = mutation.encode(Registered(existing, True, 0))
+                answer = b"" if request.is_validate_only else mutation.encode(Registered(existing, True, 0))
                 if key is not None:
                     transaction.requests.answer(key, answer)
                 return _Claimed(answer=answer)

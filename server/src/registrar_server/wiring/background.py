@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import secrets
+import threading
 from contextlib import ExitStack
 from pathlib import Path
+
+import structlog
 
 from registrar_server.adapters.database.engine import SqlDatabase
 from registrar_server.adapters.local_signals import BackgroundSignals
@@ -14,10 +18,15 @@ from registrar_server.application.bundle_writer import BundleWriter
 from registrar_server.application.clearing import Clearing
 from registrar_server.application.mirroring import Mirroring
 from registrar_server.application.ports.clock import SystemClock
+from registrar_server.application.ports.mlflow_registry import MlflowRegistry
 from registrar_server.application.registering import Registering
 from registrar_server.application.run_import import RunImport
 from registrar_server.config import Config
+from registrar_server.domain.errors import RegistrarError
+from registrar_server.mlflow_environment import write_mlflow_environment
 from registrar_server.wiring.resources import open_database, open_store
+
+_log = structlog.get_logger()
 
 
 def build_background(config: Config, run_directory: Path, stack: ExitStack) -> tuple[Background, BackgroundSignals]:
@@ -30,7 +39,9 @@ def build_background(config: Config, run_directory: Path, stack: ExitStack) -> t
     mlflow = MlflowStoreRegistry(config.mlflow_tracking_uri, config.artifact_root, bundle_reader=store)
     stack.callback(mlflow.close)
     node = node_id(Path(config.data_dir))
+    _await_predecessor(Path(config.data_dir), stack)
     _release_leases(database, node)
+    threading.Thread(target=_open_mlflow, args=(mlflow, config), name="mlflow", daemon=True).start()
     holder = f"{node}:{secrets.token_hex(8)}"
     runs = RunImport(database, mlflow, BundleWriter(database, store, clock))
     background = Background(
@@ -49,6 +60,31 @@ def node_id(data_directory: Path) -> str:
     if not file.exists():
         file.write_text(secrets.token_hex(8), encoding="ascii")
     return file.read_text(encoding="ascii").strip()
+
+
+def _await_predecessor(data_directory: Path, stack: ExitStack) -> None:
+    """Wait until the background process before this one has ended; the kernel frees its lock however it died.
+
+    One whose parent was killed goes on for a while. Were its leases taken from it alive, both would have MLflow number
+    the same version.
+    """
+    lock = stack.enter_context((data_directory / "background.lock").open("w"))
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _open_mlflow(mlflow: MlflowRegistry, config: Config) -> None:
+    """Make MLflow's database and workspaces before somebody else does; only then tell others how to reach it.
+
+    A notebook that came first would make them with its own directory as the place of artifacts, from where no run can
+    be taken in. Nothing waits for this, and whatever comes later tries anew.
+    """
+    if not config.mlflow_tracking_uri.startswith("http"):
+        for tenant in config.tenants:
+            try:
+                mlflow.ensure_tenant(tenant)
+            except RegistrarError as exc:
+                _log.warning("mlflow.not_opened", tenant=tenant, reason=exc.reason.value)
+    write_mlflow_environment(config)
 
 
 def _release_leases(database: SqlDatabase, node: str) -> None:

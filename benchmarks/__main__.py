@@ -1,0 +1,56 @@
+"""`python -m benchmarks [NAME…]` runs all benchmarks, or the named ones. `--list` says what there is."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+
+from benchmarks.report import Report
+from benchmarks.tools import MissingToolError
+
+BENCHMARKS = {
+    "client_import": "seconds, memory and modules of `import registrar`, against mlflow and bare grpc",
+    "start": "seconds from `registrar serve` to SERVING, against `mlflow server`",
+    "get_version": "GetModelVersion, against MLflow's REST on the same rows",
+    "push_memory": "peak memory while 256 MiB and 4 GiB are pushed, against MLflow's artifact proxy",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit codes: 0; 1 a bound was broken or a benchmark failed; 2 wrong usage, or a tool is missing."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
+    parser.add_argument("--quick", action="store_true", help="small sizes and few trials: to see that it runs")
+    parser.add_argument("--list", action="store_true", help="say what there is, and end")
+    chosen = parser.parse_args(arguments)
+    if chosen.list:
+        print("\n".join(f"{name:<14} {meaning}" for name, meaning in BENCHMARKS.items()))
+        return 0
+    if unknown := [name for name in chosen.names if name not in BENCHMARKS]:
+        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    # So that servers are ended then, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    codes = [_run(name, is_quick=chosen.quick) for name in chosen.names or BENCHMARKS]
+    return max(codes)
+
+
+def _run(name: str, *, is_quick: bool) -> int:
+    print(f"\n{name}: {BENCHMARKS[name]}", flush=True)
+    try:
+        report: Report = importlib.import_module(f"benchmarks.{name}").run(is_quick=is_quick)
+    except MissingToolError as exc:
+        print(f"{name}: {exc}", file=sys.stderr)
+        return 2
+    report.print()
+    print(f"  written to {report.write()}", flush=True)
+    for figure in report.broken:
+        print(
+            f"{name}: {figure.name}: {figure.ours.spread[1]:.1f} {figure.unit}, over {figure.bound:g}", file=sys.stderr
+        )
+    return 1 if report.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

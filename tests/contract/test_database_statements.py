@@ -1,0 +1,254 @@
+"""How much a read asks of the database: few statements, each by an index."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from registrar_server.adapters.database.engine import SqlDatabase
+from registrar_server.application.aliases import Aliases
+from registrar_server.application.artifacts import Artifacts, ByContent, ById
+from registrar_server.application.lifecycle import Lifecycle
+from registrar_server.application.models import Models
+from registrar_server.application.ports.database import BundleClaim
+from registrar_server.application.server_status import ServerStatus
+from registrar_server.application.versions import Versions
+from registrar_server.domain.bundles import BundleFile, FileType, Manifest
+from registrar_server.domain.lifecycle import AliasMove
+from registrar_server.domain.values import (
+    ByAlias,
+    ByNumber,
+    BySemanticVersion,
+    ByStage,
+    ByUid,
+    ModelKey,
+    Selector,
+    Stage,
+    VersionRef,
+)
+from registrar_server.domain.versions import Facts
+from tests.fixtures.database import NOON, add_model, add_version, change, listening, move, uid
+
+KEY = ModelKey("default", "m")
+MANIFEST = Manifest((BundleFile("model.pkl", 1, "a" * 64, FileType.MODEL),))
+SMALL = {"tenants", "counters"}
+"""Tables of a handful of rows."""
+
+
+@dataclass(frozen=True)
+class Reads:
+    """The use cases behind the RPCs that read, on a database with something in it."""
+
+    database: SqlDatabase
+    bundle_uid: str
+    version_uid: str
+
+    def run(self, name: str) -> object:
+        """Do what the RPC of that name does."""
+        return READS[name][0](self)
+
+    @property
+    def models(self) -> Models:
+        return Models(self.database, NOBODY)
+
+    @property
+    def versions(self) -> Versions:
+        return Versions(self.database, NOBODY)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        return Artifacts(self.database, NOBODY, NOBODY)
+
+
+class _Nobody:
+    """Stands where a read must call no collaborator."""
+
+
+NOBODY: Any = _Nobody()
+
+
+def get(selector: Selector) -> Callable[[Reads], object]:
+    return lambda reads: reads.versions.get(VersionRef(KEY, selector))
+
+
+READS: dict[str, tuple[Callable[[Reads], object], int]] = {
+    "GetModelVersion by number": (get(ByNumber(2)), 1),
+    "GetModelVersion by alias": (get(ByAlias("champion")), 1),
+    "GetModelVersion by stage": (get(ByStage(Stage.PRODUCTION)), 1),
+    "GetModelVersion by semantic version": (get(BySemanticVersion("1.0.0")), 1),
+    "GetModelVersion by uid": (lambda reads: get(ByUid(reads.version_uid))(reads), 1),
+    "GetModel": (lambda reads: reads.models.get(KEY), 1),
+    "ListModels": (lambda reads: _list_models(reads, ""), 1),
+    "ListModels with a prefix": (lambda reads: _list_models(reads, "m"), 1),
+    "ListModelVersions": (lambda reads: _list_versions(reads, None), 2),
+    "ListModelVersions of a stage": (lambda reads: _list_versions(reads, Stage.PRODUCTION), 2),
+    "CompareModelVersions": (
+        lambda reads: reads.versions.compare([VersionRef(KEY, ByNumber(number)) for number in (1, 2)]),
+        3,
+    ),
+    "ListAliasHistory": (lambda reads: _alias_history(reads, ""), 2),
+    "ListAliasHistory of an alias": (lambda reads: _alias_history(reads, "champion"), 2),
+    "ListTransitions": (lambda reads: _transitions(reads, 0), 2),
+    "ListTransitions of a version": (lambda reads: _transitions(reads, 2), 2),
+    "GetArtifact by id": (lambda reads: reads.artifacts.get(ById("default", reads.bundle_uid), after="", limit=9), 2),
+    "GetArtifact by content": (
+        lambda reads: reads.artifacts.get(ByContent(KEY, MANIFEST.digest), after="", limit=9),
+        3,
+    ),
+    "DownloadFile": (lambda reads: reads.artifacts.find_file(ById("default", reads.bundle_uid), "model.pkl"), 2),
+    "GetServerInfo": (lambda reads: ServerStatus(reads.database).mirror_progress(), 1),
+}
+
+
+def _list_models(reads: Reads, prefix: str) -> object:
+    return reads.models.list("default", prefix=prefix, after="a", limit=9, is_deleted_shown=False)
+
+
+def _list_versions(reads: Reads, stage: Stage | None) -> object:
+    return reads.versions.list(KEY, before=9, limit=9, stage=stage, is_deleted_shown=False)
+
+
+def _alias_history(reads: Reads, alias: str) -> object:
+    return Aliases(reads.database, NOBODY).history(KEY, alias=alias, before=9, limit=9)
+
+
+def _transitions(reads: Reads, number: int) -> object:
+    return Lifecycle(reads.database, NOBODY, NOBODY).history(KEY, number=number, before=(9, 9), limit=9)
+
+
+@pytest.fixture
+def reads(database: SqlDatabase) -> Reads:
+    return filled(database)
+
+
+@pytest.fixture
+def sqlite_reads(sqlite_database: SqlDatabase) -> Reads:
+    return filled(sqlite_database)
+
+
+@pytest.fixture
+def postgres_reads(postgres_database: SqlDatabase) -> Reads:
+    return filled(postgres_database)
+
+
+def filled(database: SqlDatabase) -> Reads:
+    """Something for every read to find."""
+    with database.writing() as transaction:
+        model = add_model(transaction, "m")
+        uids = [
+            add_version(transaction, model, 1),
+            add_version(transaction, model, 2, facts=Facts(semantic_version="1.0.0")),
+        ]
+        transaction.versions.set_stage(uids[1], Stage.PRODUCTION, is_exclusive=True, time=NOON)
+        transaction.aliases.set(model.uid, "champion", uids[1], 2)
+        sequence = transaction.journal.record(change(model))
+        transaction.aliases.add_move(model.uid, AliasMove("champion", 0, 2, "local", "", NOON, sequence))
+        transaction.transitions.add(model.uid, [move(2, sequence)])
+        claim = BundleClaim(uid(), "x")
+        transaction.bundles.claim(claim, model.uid, "default", MANIFEST.digest, until=NOON)
+        transaction.bundles.commit(claim.uid, MANIFEST, uri="s3://b/x", created_by="local", time=NOON)
+    return Reads(database, claim.uid, uids[1])
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_read_is_so_many_statements_and_no_more(reads: Reads, name: str) -> None:
+    with listening(reads.database) as heard:
+        assert reads.run(name)
+    assert heard.count == READS[name][1], [statement for statement, _ in heard.made]
+
+
+def test_the_number_of_statements_does_not_grow_with_the_rows(reads: Reads) -> None:
+    with reads.database.writing() as transaction:
+        for index in range(20):
+            model = add_model(transaction, f"n{index}")
+            version = add_version(transaction, model, 1)
+            transaction.aliases.set(model.uid, "champion", version, 1)
+    with listening(reads.database) as heard:
+        found = reads.models.list("default", prefix="", after="", limit=100, is_deleted_shown=False)
+        assert len(found) == 21
+    assert heard.count == 1
+
+
+@pytest.mark.parametrize("name", READS)
+def test_sqlite_answers_a_read_from_indexes(sqlite_reads: Reads, name: str) -> None:
+    with listening(sqlite_reads.database) as heard:
+        sqlite_reads.run(name)
+    path = sqlite_reads.database._engine.url.database
+    connection = sqlite3.connect(str(path))
+    try:
+        for statement, parameters in heard.made:
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            scanned = {row[3].split()[1] for row in plan if row[3].startswith("SCAN ")} - SMALL
+            # What is not a table is a constant row or a subquery's result.
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            assert not scanned & tables, plan
+    finally:
+        connection.close()
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("name", READS)
+def test_postgresql_has_an_index_for_a_read(postgres_reads: Reads, name: str) -> None:
+    with listening(postgres_reads.database) as heard:
+        postgres_reads.run(name)
+    url = postgres_reads.database._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url) as connection:
+        # A scan of a table this small is the best plan there is: forbidden, it is left only where there is no index.
+        connection.execute("SET enable_seqscan = off")
+        for statement, parameters in heard.made:
+            plan = [str(row[0]) for row in connection.execute(f"EXPLAIN {statement}".encode(), parameters)]
+            scans = [line for line in plan if "Seq Scan on" in line and not any(name in line for name in SMALL)]
+            assert scans == [], plan
+
+
+def _lease(database: SqlDatabase, records: str) -> object:
+    with database.writing() as transaction:
+        return getattr(transaction, records).lease("a:1", now=NOON, until=NOON, limit=4)
+
+
+def _is_any_due(database: SqlDatabase, records: str) -> object:
+    with database.reading() as transaction:
+        return getattr(transaction, records).is_any_due(NOON)
+
+
+def _lease_abandoned(database: SqlDatabase) -> object:
+    with database.writing() as transaction:
+        return transaction.bundles.lease_abandoned(now=NOON, until=NOON, limit=4)
+
+
+def _forget(database: SqlDatabase) -> None:
+    with database.writing() as transaction:
+        transaction.requests.forget_before(NOON)
+
+
+WORK: dict[str, Callable[[SqlDatabase], object]] = {
+    "lease registrations": lambda database: _lease(database, "registrations"),
+    "lease the mirror": lambda database: _lease(database, "mirror"),
+    "look for registrations": lambda database: _is_any_due(database, "registrations"),
+    "look for the mirror": lambda database: _is_any_due(database, "mirror"),
+    "lease abandoned uploads": _lease_abandoned,
+    "forget old requests": _forget,
+}
+
+BACKLOGS = {"registrations"}
+"""Holds what is pending and nothing else, so that a scan of it is as short as the backlog."""
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_sqlite_finds_background_work_by_indexes(sqlite_reads: Reads, name: str) -> None:
+    with listening(sqlite_reads.database) as heard:
+        WORK[name](sqlite_reads.database)
+    connection = sqlite3.connect(str(sqlite_reads.database._engine.url.database))
+    try:
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        for statement, parameters in heard.made:
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            scanned = {row[3].split()[1] for row in plan if row[3].startswith("SCAN ")}
+            assert not scanned & tables - SMALL - BACKLOGS, plan
+    finally:
+        connection.close()
