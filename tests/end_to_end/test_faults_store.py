@@ -104,7 +104,6 @@ def test_a_store_that_stands_still_for_a_while_delays_an_upload_only(
     assert [version.version for version in outcome] == [1]
 
 
-@pytest.mark.xfail(strict=True, reason="the stall watch counts waiting for the store as the client's (not fixed here)")
 def test_a_store_that_stands_still_for_a_while_delays_a_download_only(
     site: Site, unique_name: str, tmp_path: Path
 ) -> None:

@@ -23,9 +23,9 @@ def test_a_model_goes_from_push_to_rollback(registry: registrar.Registry, unique
     assert (first.version, second.version) == (1, 2)
     assert first.parameters == {"trees": 200}
 
-    registry.promote(f"{unique_name}/1", to="production")
-    registry.promote(f"{unique_name}/2", to="staging")
-    registry.promote(f"{unique_name}/2", to="production", comment="better")
+    registry.promote(f"{unique_name}/1", to=registrar.Stage.PRODUCTION)
+    registry.promote(f"{unique_name}/2", to=registrar.Stage.STAGING)
+    registry.promote(f"{unique_name}/2", to=registrar.Stage.PRODUCTION, comment="better")
     assert registry.get(f"{unique_name}:production").version == 2
     assert registry.get(f"{unique_name}/1").stage == "archived"
 

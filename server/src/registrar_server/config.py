@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from registrar_server.domain.values import DEFAULT_TENANT, TENANT_NAME
 
@@ -189,12 +189,17 @@ def load_config(environment: Mapping[str, str], **overrides: object) -> Config:
 
 
 def hide_password(url: str) -> str:
-    """An address with *** for its password."""
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    netloc = parts.netloc.replace(f":{parts.password}@", ":***@")
-    return urlunsplit(parts._replace(netloc=netloc))
+    """An address with *** for its password, whether it stands before the host or in the query."""
+    without = re.sub(r"(//[^/@]*?:)[^/]*@", r"\1***@", url)
+    return re.sub(r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", r"\1***", without)
+
+
+def _scheme(url: str) -> str:
+    """Its scheme without a driver; empty for what is no address."""
+    try:
+        return urlsplit(url).scheme.split("+")[0]
+    except ValueError:
+        return ""
 
 
 def _default_data_dir(environment: Mapping[str, str]) -> str:
@@ -262,13 +267,11 @@ def _contradictions(config: Config) -> list[str]:
             ),
         ),
         (
-            lambda: urlsplit(config.database_url).scheme.split("+")[0] in ("sqlite", "postgresql"),
+            lambda: _scheme(config.database_url) in ("sqlite", "postgresql"),
             "REGISTRAR_DATABASE_URL: must begin with sqlite:/// or postgresql://",
         ),
         (
-            lambda: (
-                urlsplit(config.mlflow_tracking_uri).scheme.split("+")[0] in ("sqlite", "postgresql", "http", "https")
-            ),
+            lambda: _scheme(config.mlflow_tracking_uri) in ("sqlite", "postgresql", "http", "https"),
             "MLFLOW_TRACKING_URI: must begin with http://, https://, sqlite:/// or postgresql://",
         ),
         (

@@ -144,8 +144,16 @@ class Background:
         running: dict[str, Future[None]] = {}
         self._running.append(running)
 
+        def begin(task: Work, wanted: threading.Event) -> None:
+            if self._is_stopping.is_set():
+                # Its lease ends with this process.
+                return
+            running[uid(task)] = started = self._pool.submit(leasing.work, task)
+            # Its end frees a place, and its model for the next.
+            started.add_done_callback(lambda _: wanted.set())
+
         def step(wanted: threading.Event) -> bool:
-            for done in [key for key, task in running.items() if task.done()]:
+            for done in [key for key, task in list(running.items()) if task.done()]:
                 del running[done]
             free = _AT_ONCE - len(running)
             if not free:
@@ -153,13 +161,15 @@ class Background:
             with self._database.reading() as transaction:
                 if not is_any_due(transaction)(self._clock.now()):
                     return False
-            # One that is so slow that its lease ran out comes again; it is under way here, and its lease is new now.
-            tasks = [task for task in leasing.lease(free) if uid(task) not in running]
+            tasks = leasing.lease(free)
             for task in tasks:
-                started = self._pool.submit(leasing.work, task)
-                running[uid(task)] = started
-                # Its end frees a place, and its model for the next.
-                started.add_done_callback(lambda _: wanted.set())
+                before = running.get(uid(task))
+                if before is None:
+                    begin(task, wanted)
+                else:
+                    # What went before is about to end (its commit is what made this one due), or so slow that its
+                    # lease ran out. Either way this one follows it: a lease that nobody works on blocks its model.
+                    before.add_done_callback(lambda _, task=task: begin(task, wanted))  # type: ignore[misc]
             return bool(tasks)
 
         return step

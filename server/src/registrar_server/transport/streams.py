@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -22,8 +22,9 @@ _END = object()
 class Slots:
     """So many at once; the next is refused at once and told when to try again. Fewer than the server's threads."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, what: str) -> None:
         self.count = count
+        self._what = what
         self._free = threading.Semaphore(count)
 
     @contextmanager
@@ -32,7 +33,7 @@ class Slots:
         if not self._free.acquire(blocking=False):
             raise RegistrarError(
                 Reason.NO_TRANSFER_SLOT,
-                f"all {self.count} transfer slots are taken",
+                f"all {self.count} slots for {self._what} are taken",
                 metadata={"slots": str(self.count)},
                 retry_after_seconds=_RETRY_SECONDS,
             )
@@ -108,19 +109,18 @@ class StallWatch:
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
 
-    @contextmanager
-    def watch(self, context: grpc.ServicerContext) -> Iterator[Callable[[], None]]:
-        """Gives a function to call after each sign of progress."""
+    def iterate(self, context: grpc.ServicerContext, messages: Iterator[Message]) -> Iterator[Message]:
+        """The messages, for grpc to send: each must be taken in time. What it takes to make one does not count."""
         key = id(context)
-
-        def progress() -> None:
-            with self._lock:
-                self._deadlines[key] = (time.monotonic() + self._stall_seconds, context)
-
-        progress()
         self._start()
         try:
-            yield progress
+            for message in messages:
+                with self._lock:
+                    self._deadlines[key] = (time.monotonic() + self._stall_seconds, context)
+                self._wanted.set()
+                yield message
+                with self._lock:
+                    self._deadlines.pop(key, None)
         finally:
             with self._lock:
                 self._deadlines.pop(key, None)
@@ -130,7 +130,6 @@ class StallWatch:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="stall-watch", daemon=True)
                 self._thread.start()
-        self._wanted.set()
 
     def _run(self) -> None:
         while True:

@@ -80,7 +80,7 @@ class LifecycleServiceServicer(object):
         stored files of the one that comes back are read and verified first.
 
         Errors: FAILED_PRECONDITION NO_PREVIOUS_PRODUCTION, VERSION_DELETED; ABORTED STAGE_HOLDER_CHANGED; DATA_LOSS
-        ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE.
+        ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

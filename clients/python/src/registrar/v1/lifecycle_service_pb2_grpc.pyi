@@ -51,7 +51,7 @@ class LifecycleServiceStub:
     stored files of the one that comes back are read and verified first.
 
     Errors: FAILED_PRECONDITION NO_PREVIOUS_PRODUCTION, VERSION_DELETED; ABORTED STAGE_HOLDER_CHANGED; DATA_LOSS
-    ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE.
+    ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT.
     """
     ListTransitions: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListTransitionsRequest, _lifecycle_service_pb2.ListTransitionsResponse]
     """ListTransitions lists the moves of the versions of a model, the newest first.
@@ -82,7 +82,7 @@ class LifecycleServiceAsyncStub(LifecycleServiceStub):
     stored files of the one that comes back are read and verified first.
 
     Errors: FAILED_PRECONDITION NO_PREVIOUS_PRODUCTION, VERSION_DELETED; ABORTED STAGE_HOLDER_CHANGED; DATA_LOSS
-    ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE.
+    ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT.
     """
     ListTransitions: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListTransitionsRequest, _lifecycle_service_pb2.ListTransitionsResponse]  # type: ignore[assignment]
     """ListTransitions lists the moves of the versions of a model, the newest first.
@@ -122,7 +122,7 @@ class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
         stored files of the one that comes back are read and verified first.
 
         Errors: FAILED_PRECONDITION NO_PREVIOUS_PRODUCTION, VERSION_DELETED; ABORTED STAGE_HOLDER_CHANGED; DATA_LOSS
-        ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE.
+        ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT.
         """
 
     @_abc_1.abstractmethod

@@ -47,7 +47,7 @@ class ModelVersionServiceStub:
     finds it and makes no second one.
     Errors: NOT_FOUND ARTIFACT_NOT_FOUND, RUN_NOT_FOUND; FAILED_PRECONDITION SOURCE_NOT_ALLOWED, MODEL_DELETED,
     REGISTRATION_FAILED, MLFLOW_DRIFT; ALREADY_EXISTS SEMANTIC_VERSION_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED;
-    UNAVAILABLE MLFLOW_UNAVAILABLE, REGISTRATION_PENDING.
+    UNAVAILABLE MLFLOW_UNAVAILABLE, REGISTRATION_PENDING; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT when too many wait.
     """
     GetModelVersion: _grpc.UnaryUnaryMultiCallable[_model_version_service_pb2.GetModelVersionRequest, _model_version_service_pb2.GetModelVersionResponse]
     """GetModelVersion resolves a reference and reads the version in one call; the reply always names the number.
@@ -116,7 +116,7 @@ class ModelVersionServiceAsyncStub(ModelVersionServiceStub):
     finds it and makes no second one.
     Errors: NOT_FOUND ARTIFACT_NOT_FOUND, RUN_NOT_FOUND; FAILED_PRECONDITION SOURCE_NOT_ALLOWED, MODEL_DELETED,
     REGISTRATION_FAILED, MLFLOW_DRIFT; ALREADY_EXISTS SEMANTIC_VERSION_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED;
-    UNAVAILABLE MLFLOW_UNAVAILABLE, REGISTRATION_PENDING.
+    UNAVAILABLE MLFLOW_UNAVAILABLE, REGISTRATION_PENDING; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT when too many wait.
     """
     GetModelVersion: _aio.UnaryUnaryMultiCallable[_model_version_service_pb2.GetModelVersionRequest, _model_version_service_pb2.GetModelVersionResponse]  # type: ignore[assignment]
     """GetModelVersion resolves a reference and reads the version in one call; the reply always names the number.
@@ -188,7 +188,7 @@ class ModelVersionServiceServicer(metaclass=_abc_1.ABCMeta):
         finds it and makes no second one.
         Errors: NOT_FOUND ARTIFACT_NOT_FOUND, RUN_NOT_FOUND; FAILED_PRECONDITION SOURCE_NOT_ALLOWED, MODEL_DELETED,
         REGISTRATION_FAILED, MLFLOW_DRIFT; ALREADY_EXISTS SEMANTIC_VERSION_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED;
-        UNAVAILABLE MLFLOW_UNAVAILABLE, REGISTRATION_PENDING.
+        UNAVAILABLE MLFLOW_UNAVAILABLE, REGISTRATION_PENDING; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT when too many wait.
         """
 
     @_abc_1.abstractmethod

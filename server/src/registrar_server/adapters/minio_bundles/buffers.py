@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from threading import Condition
 from typing import Final
 
@@ -23,7 +24,9 @@ class Buffer:
     __slots__ = ("_filled", "_memory", "_view")
 
     def __init__(self, capacity_bytes: int) -> None:
-        self._memory = bytearray(capacity_bytes)
+        # Pages of its own, which go back to the system when the buffer goes. The first large block that is freed to
+        # malloc raises the size from which it takes pages of their own, and later messages fragment its arenas.
+        self._memory = mmap.mmap(-1, capacity_bytes) if capacity_bytes >= MEBIBYTE else bytearray(capacity_bytes)
         self._view = memoryview(self._memory)
         self._filled = 0
 

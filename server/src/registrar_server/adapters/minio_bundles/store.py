@@ -19,7 +19,7 @@ from registrar_server.adapters.minio_bundles.transfer import MAX_BUFFERS, MinioB
 from registrar_server.application.ports.bundle_store import BundleTransfer, ObjectReader, StoredObject
 from registrar_server.domain.errors import Reason, RegistrarError
 
-DEFAULT_PART_SIZE_BYTES: Final = 16 * MEBIBYTE
+DEFAULT_PART_SIZE_BYTES: Final = 8 * MEBIBYTE
 MIN_PART_SIZE_BYTES: Final = 5 * MEBIBYTE
 _TRANSFERS_AT_ONCE: Final = 16
 _READERS_AT_ONCE: Final = 32
@@ -47,7 +47,7 @@ class MinioBundleStore:
     ) -> None:
         """`endpoint_url` None: AWS. Keys None: environment, ~/.aws, then the machine's role.
 
-        `part_size_bytes` is from 5 MiB; a transfer uses up to 4 buffers of it, 64 MiB together.
+        `part_size_bytes` is from 5 MiB; a transfer uses up to 4 buffers of it, at most 64 MiB together.
         `is_full` is asked before each write, for a store that does not say that its disk is full (SeaweedFS).
         Raises ValueError for settings that cannot work.
         """

@@ -70,30 +70,32 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
             check.text("path", request.path, limits.PATH_BYTES, is_required=True)
             if request.range.offset < 0 or request.range.length < 0:
                 check.fail("range", "must not be negative")
-        with self._transfers.take(), self._watch.watch(context) as progress:
-            bundle, file = self._artifacts.find_file(ref, request.path)
-            offset, length = _range(request.range, file)
-            yield pb.DownloadFileResponse(
-                header=pb.DownloadFileHeader(
-                    file=file_to_proto(file),
-                    range=artifact_pb2.ByteRange(offset=offset, length=length),
-                    artifact_id=bundle.uid,
+        with self._transfers.take():
+            yield from self._watch.iterate(context, self._download(ref, request))
+
+    def _download(self, ref: BundleRef, request: pb.DownloadFileRequest) -> Iterator[pb.DownloadFileResponse]:
+        bundle, file = self._artifacts.find_file(ref, request.path)
+        offset, length = _range(request.range, file)
+        yield pb.DownloadFileResponse(
+            header=pb.DownloadFileHeader(
+                file=file_to_proto(file),
+                range=artifact_pb2.ByteRange(offset=offset, length=length),
+                artifact_id=bundle.uid,
+            )
+        )
+        digest = hashlib.sha256()
+        position = offset
+        with self._artifacts.open_file(bundle, file, offset=offset, length=length) as blocks:
+            for block in blocks:
+                digest.update(block)
+                yield pb.DownloadFileResponse(
+                    chunk=artifact_pb2.FileChunk(offset=position, crc32c=google_crc32c.value(block), data=block)
                 )
-            )
-            digest = hashlib.sha256()
-            position = offset
-            with self._artifacts.open_file(bundle, file, offset=offset, length=length) as blocks:
-                for block in blocks:
-                    digest.update(block)
-                    yield pb.DownloadFileResponse(
-                        chunk=artifact_pb2.FileChunk(offset=position, crc32c=google_crc32c.value(block), data=block)
-                    )
-                    progress()
-                    position += len(block)
-                    current_call.get().bytes_out += len(block)
-            yield pb.DownloadFileResponse(
-                trailer=pb.DownloadFileTrailer(sha256=digest.hexdigest(), size_bytes=position - offset)
-            )
+                position += len(block)
+                current_call.get().bytes_out += len(block)
+        yield pb.DownloadFileResponse(
+            trailer=pb.DownloadFileTrailer(sha256=digest.hexdigest(), size_bytes=position - offset)
+        )
 
 
 def _header(messages: Iterator[pb.UploadArtifactRequest]) -> pb.UploadArtifactHeader:
