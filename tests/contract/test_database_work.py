@@ -225,6 +225,16 @@ class TestRegistrations:
             assert transaction.versions.set_ready(first[0], 1, at(3))
             assert leased(transaction, "b:1", at(4), at(64)) == [(first[1], 1)]
 
+    def test_a_task_that_looks_older_by_another_clock_waits_for_the_one_under_way(self, database: SqlDatabase) -> None:
+        with database.writing() as transaction:
+            model = add_model(transaction, "m")
+            first = add_version(transaction, model)
+            assert leased(transaction, "a:1", at(1), at(61)) == [(first, 1)]
+            second = add_version(transaction, model, time=at(-30))
+            assert leased(transaction, "b:1", at(2), at(62)) == []
+            assert transaction.versions.set_ready(first, 1, at(3))
+            assert leased(transaction, "b:1", at(4), at(64)) == [(second, 1)]
+
     def test_a_postponed_task_keeps_its_model_waiting_until_it_is_due(self, database: SqlDatabase) -> None:
         with database.writing() as transaction:
             model = add_model(transaction, "m")

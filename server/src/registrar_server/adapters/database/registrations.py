@@ -20,20 +20,20 @@ class SqlRegistrations:
     def lease(self, holder: str, *, now: datetime, until: datetime, limit: int) -> Sequence[RegistrationTask]:
         """See the port.
 
-        The oldest task of each model only: numbers follow the order of registration, and two processes never
-        create versions of one model in MLflow at once.
+        The oldest task of each model only, and none while another of the model is under way: numbers follow the order
+        of registration, and two processes never create versions of one model in MLflow at once. The second condition
+        is for clocks that differ, by which a later task can look older.
         """
         table = registrations
         other = registrations.alias("other")
-        earlier = (
+        is_earlier = or_(
+            other.c.created_at < table.c.created_at,
+            (other.c.created_at == table.c.created_at) & (other.c.version_uid < table.c.version_uid),
+        )
+        is_under_way = (other.c.version_uid != table.c.version_uid) & (other.c.leased_until >= now)
+        before_it = (
             select(other.c.version_uid)
-            .where(
-                other.c.model_uid == table.c.model_uid,
-                or_(
-                    other.c.created_at < table.c.created_at,
-                    (other.c.created_at == table.c.created_at) & (other.c.version_uid < table.c.version_uid),
-                ),
-            )
+            .where(other.c.model_uid == table.c.model_uid, or_(is_earlier, is_under_way))
             .exists()
         )
         due = (
@@ -41,7 +41,7 @@ class SqlRegistrations:
             .where(
                 table.c.next_attempt_at <= now,
                 or_(table.c.lease_holder.is_(None), table.c.leased_until < now),
-                ~earlier,
+                ~before_it,
             )
             .order_by(table.c.created_at)
             .limit(limit)
