@@ -125,7 +125,35 @@ def test_a_hundred_promotions_at_once_have_one_holder_at_every_moment(
         is_over.set()
         assert watching.result(WAIT_SECONDS)
     assert sum(made) > 10
-    _require_consistent(api, unique_name)
+    _require_consistent(api, unique_name, 5)
+
+
+def test_of_a_hundred_promotions_at_once_that_expect_one_holder_one_wins_while_versions_are_registered(
+    server: RunningServer, api: Api, unique_name: str
+) -> None:
+    artifact_id = api.register(unique_name).artifact_id
+    for _ in range(100):
+        api.register(unique_name, artifact_id=artifact_id)
+    api.move(unique_name, 1, PRODUCTION)
+
+    def promote(number: int) -> str:
+        try:
+            registry.promote(f"{unique_name}/{number}", to=registrar.Stage.PRODUCTION, expected_holder=1)
+        except Aborted as exc:
+            return f"{exc.reason} {exc.metadata['holder']}"
+        return f"holder {number}"
+
+    def register() -> str:
+        return f"registered {registry.register(unique_name, artifact_id=artifact_id).version}"
+
+    with server.connect(timeout_seconds=WAIT_SECONDS) as registry:
+        promotions = [lambda n=number: promote(n) for number in range(2, 102)]
+        outcomes = together([*promotions, register, register])
+    holder = api.get(by_stage(unique_name, PRODUCTION)).version
+    assert sorted(outcomes) == sorted(
+        [f"holder {holder}", "registered 102", "registered 103", *[f"STAGE_HOLDER_CHANGED {holder}"] * 99]
+    )
+    _require_consistent(api, unique_name, 103)
 
 
 def moved(registry: registrar.Registry, ref: str, to: registrar.Stage, etag: str = "") -> int:
@@ -137,11 +165,11 @@ def moved(registry: registrar.Registry, ref: str, to: registrar.Stage, etag: str
         return 0
 
 
-def _require_consistent(api: Api, name: str) -> None:
+def _require_consistent(api: Api, name: str, versions: int) -> None:
     """Replay the history: every move begins where the version was, and production never has two."""
     request = ListTransitionsRequest(model=model_ref(name), page_size=1_000)
     moves = list(reversed(api.lifecycle.ListTransitions(request).transitions))
-    stages = dict.fromkeys(range(1, 6), reference_pb2.STAGE_NONE)
+    stages = dict.fromkeys(range(1, versions + 1), reference_pb2.STAGE_NONE)
     by_event: dict[int, list[object]] = {}
     for move in moves:
         assert stages[move.version] == move.from_stage
