@@ -304,26 +304,26 @@ class TestListingAndDeleting:
 
 class TestAddresses:
     def test_a_key_and_its_address_belong_together(self, make_store: StoreFactory) -> None:
-        store = make_store(prefix="/root/")
-        assert store.uri("a/b") == f"s3://{TEST_BUCKET}/root/a/b"
-        assert store.key_of(f"s3://{TEST_BUCKET}/root/a/b/") == "a/b"
+        store = make_store(prefix="/base/")
+        assert store.uri("a/b") == f"s3://{TEST_BUCKET}/base/a/b"
+        assert store.key_of(f"s3://{TEST_BUCKET}/base/a/b/") == "a/b"
 
     @pytest.mark.parametrize(
         "address",
         [
-            f"s3://{TEST_BUCKET}/rooted/a",
-            f"s3://{TEST_BUCKET}/root",
-            f"s3://{TEST_BUCKET}/root/",
-            f"s3://{TEST_BUCKET}/root/../other/a",
-            f"s3://{TEST_BUCKET}/root//a",
-            "s3://other/root/a",
-            "file:///root/a",
+            f"s3://{TEST_BUCKET}/based/a",
+            f"s3://{TEST_BUCKET}/base",
+            f"s3://{TEST_BUCKET}/base/",
+            f"s3://{TEST_BUCKET}/base/../other/a",
+            f"s3://{TEST_BUCKET}/base//a",
+            "s3://other/base/a",
+            "file:///base/a",
             "",
         ],
     )
     def test_an_address_elsewhere_is_refused(self, make_store: StoreFactory, address: str) -> None:
         with pytest.raises(RegistrarError) as refused:
-            make_store(prefix="root").key_of(address)
+            make_store(prefix="base").key_of(address)
         assert refused.value.reason is Reason.SOURCE_NOT_ALLOWED
 
 
