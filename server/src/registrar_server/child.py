@@ -101,8 +101,8 @@ def _run_background(assignment: Assignment, stop: threading.Event, stack: ExitSt
     gc.freeze()
     _say_ready()
     while not stop.is_set():
-        signals.wait_for_work(0.5)
-        background.wake()
+        if signals.wait_for_work(0.5):
+            background.wake()
     background.stop(assignment.config.drain_seconds)
 
 

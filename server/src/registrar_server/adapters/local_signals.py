@@ -93,16 +93,18 @@ class BackgroundSignals:
         """See the port. The background process never waits for a registration."""
         yield time.sleep
 
-    def wait_for_work(self, timeout_seconds: float) -> None:
-        """Return when woken, or after the time-out; several wake-ups count as one."""
+    def wait_for_work(self, timeout_seconds: float) -> bool:
+        """Whether it was woken, or the time-out passed; several wake-ups count as one."""
         self._socket.settimeout(max(timeout_seconds, 0.001))
         try:
             self._socket.recv(_DATAGRAM_BYTES)
-            self._socket.setblocking(False)
+        except TimeoutError:
+            return False
+        self._socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
             while True:
                 self._socket.recv(_DATAGRAM_BYTES)
-        except (TimeoutError, BlockingIOError):
-            return
+        return True
 
     def close(self) -> None:
         """Stop listening."""
