@@ -51,7 +51,8 @@ ENV PATH=/opt/registrar/bin:$PATH PYTHONUNBUFFERED=1
 USER 10001
 WORKDIR /var/lib/registrar
 VOLUME ["/var/lib/registrar"]
-EXPOSE 50051
+# The second is for REGISTRAR_BULK_LISTEN=0.0.0.0:50061; it is silent without.
+EXPOSE 50051 50061
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
     CMD ["registrar", "--server", "127.0.0.1:50051", "ping"]

@@ -32,10 +32,10 @@ ifneq ($(shell $(BIN)/python -c 'print("runs")' 2>/dev/null),runs)
 $(VENV): anew
 endif
 
-.PHONY: help serve demo test check lint types generate bench lock clean anew
+.PHONY: help serve demo test check lint types generate bench bench-bytes lock clean anew
 
 help: ## Say what the targets do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  ARGS="…" is handed on, PYTHON=… names another interpreter (3.11 or newer).'
 
@@ -72,6 +72,9 @@ generate: $(GENERATE) ## Make the Python code of the contract from protos/
 
 bench: $(DEV) ## Run the benchmarks, each against its peer (ARGS="name …")
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-bytes: $(DEV) ## Move the same files by every way there is (ARGS="--small"; all of it takes hours)
+	@$(BIN)/python -m benchmarks.bytes $(ARGS)
 
 # Each lock is constrained by the one before, so that a level only ever adds.
 lock: $(LOCK) ## Write requirements/*.txt anew from requirements/*.in (ARGS="--upgrade")

@@ -11,6 +11,9 @@ from pathlib import Path
 from benchmarks.process_tree import cpu_seconds
 from benchmarks.tools import require_h2load
 
+_UNLIMITED_STREAMS = 100
+"""More than gRPC lets wait on one connection."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -53,10 +56,17 @@ def measure(target: Target, *, streams: int, seconds: float, probe_calls: int) -
     return _run(target, streams, max(probe_calls, streams, int(rate * seconds)))
 
 
-def _run(target: Target, streams: int, calls: int) -> Load:
+def measure_paced(target: Target, *, calls_per_second: int, seconds: float) -> Load:
+    """Call at a steady rate, however long the answers take: what callers see of a server that is not full."""
+    return _run(target, _UNLIMITED_STREAMS, int(calls_per_second * seconds), calls_per_second)
+
+
+def _run(target: Target, streams: int, calls: int, calls_per_second: int = 0) -> Load:
     with tempfile.TemporaryDirectory(prefix="registrar-benchmark-") as directory:
         log = Path(directory) / "log"
         command = [require_h2load(), f"--requests={calls}", f"--log-file={log}", "--threads=1"]
+        if calls_per_second:
+            command += [f"--rps={calls_per_second}"]
         if target.is_grpc:
             command += ["--clients=1", f"--max-concurrent-streams={streams}"]
         else:

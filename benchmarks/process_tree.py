@@ -39,6 +39,23 @@ def cpu_seconds(pids: list[int]) -> float:
     return sum(int(one[11]) + int(one[12]) for one in fields if one) / _TICKS
 
 
+def machine_cpu_seconds() -> float:
+    """What all processes and the kernel have used of all cores so far."""
+    fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]
+    user, nice, system, _, _, irq, softirq = map(int, fields[:7])
+    return (user + nice + system + irq + softirq) / _TICKS
+
+
+def written_bytes(pids: list[int]) -> int:
+    """What all together have written to files and pipes so far; what went over sockets by send(2) does not count."""
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines():
+            if line.startswith("wchar:"):
+                total += int(line.split()[1])
+    return total
+
+
 def listener(root: int, port: int) -> int:
     """The process of a tree that accepts connections on a port."""
     inodes = _listening_inodes(port)

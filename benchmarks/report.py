@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,8 @@ class Report:
     parameters: dict[str, object] = field(default_factory=dict)
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    """What could not be measured because it failed."""
 
     @property
     def broken(self) -> list[Figure]:
@@ -87,16 +90,7 @@ class Report:
     def print(self) -> None:
         """The table, and below it what a reader has to know."""
         header = ("", "unit", "ours", "spread", "peer", "spread", "ours : peer", "the peer")
-        rows = [header, *map(_row, self.figures)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-        for number, row in enumerate(rows):
-            cells = [
-                text.ljust(width) if column in (0, 1, 7) else text.rjust(width)
-                for column, (text, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            print("  " + "  ".join(cells).rstrip())
-            if number == 0:
-                print("  " + "  ".join("─" * width for width in widths))
+        print_table([header, *map(_row, self.figures)], left_columns=(0, 1, 7))
         for note in self.notes:
             print(f"  {note}")
 
@@ -104,16 +98,45 @@ class Report:
         """Write `results/NAME.json`; its path, relative to where one stands if it lies below."""
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"{self.name}.json"
-        document = {
+        path.write_text(json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        here = Path.cwd()
+        return path.relative_to(here) if path.is_relative_to(here) else path
+
+    def to_json(self) -> dict[str, Any]:
+        return {
             "benchmark": self.name,
             "machine": machine_facts(),
             "parameters": self.parameters,
             "figures": [figure.to_json() for figure in self.figures],
             "notes": self.notes,
+            "failures": self.failures,
         }
-        path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        here = Path.cwd()
-        return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def print_table(rows: Sequence[tuple[str, ...]], *, left_columns: tuple[int, ...]) -> None:
+    """Columns as wide as they have to be, the first row above a line; the named ones begin at the left."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        cells = [
+            text.ljust(width) if column in left_columns else text.rjust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  " + "  ".join(cells).rstrip())
+        if number == 0:
+            print("  " + "  ".join("─" * width for width in widths))
+
+
+def spread_text(sample: Sample) -> str:
+    """Lowest … highest; nothing of a single trial."""
+    low, high = sample.spread
+    return f"{number_text(low)} … {number_text(high)}" if len(sample.values) > 1 else ""
+
+
+def number_text(value: float) -> str:
+    """Three digits that mean something."""
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
@@ -122,21 +145,10 @@ def _row(figure: Figure) -> tuple[str, ...]:
     return (
         figure.name,
         figure.unit,
-        _number(figure.ours.median) + mark,
-        _spread(figure.ours),
-        _number(peer.median) if peer else "",
-        _spread(peer) if peer else "",
+        number_text(figure.ours.median) + mark,
+        spread_text(figure.ours),
+        number_text(peer.median) if peer else "",
+        spread_text(peer) if peer else "",
         "" if figure.ratio is None else f"{figure.ratio:.3g}",
         figure.peer_name,
     )
-
-
-def _spread(sample: Sample) -> str:
-    low, high = sample.spread
-    return f"{_number(low)} … {_number(high)}" if len(sample.values) > 1 else ""
-
-
-def _number(value: float) -> str:
-    if value == 0 or abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"

@@ -81,18 +81,43 @@ def mlflow_server(
         **(environment or {}),
     }
     with _running(command, directory / "log", settings) as (process, began):
-        _await(lambda: _is_healthy(port), process, directory / "log")
+        _await(lambda: _answers(port, "/health"), process, directory / "log")
         yield Server(process, port, time.perf_counter() - began)
 
 
 @contextmanager
 def sink_server(directory: Path) -> Iterator[Server]:
     """The S3 store that discards, in a process of its own."""
+    with module_server("benchmarks.s3_sink", directory) as server:
+        yield server
+
+
+@contextmanager
+def module_server(module: str, directory: Path) -> Iterator[Server]:
+    """A server of the benchmarks' own, started with the port as its one argument; its log is in `directory`."""
     port = free_port()
     directory.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "benchmarks.s3_sink", str(port)]
-    with _running(command, directory / "sink.log", {}) as (process, began):
-        _await(lambda: _accepts(port), process, directory / "sink.log")
+    log = directory / f"{module}.log"
+    with _running([sys.executable, "-m", module, str(port)], log, {}) as (process, began):
+        _await(lambda: _accepts(port), process, log)
+        yield Server(process, port, time.perf_counter() - began)
+
+
+@contextmanager
+def minio_server(program: Path, directory: Path, access_key: str, secret_key: str) -> Iterator[Server]:
+    """MinIO's own server on one directory."""
+    port = free_port()
+    command = [str(program), "server", "--quiet", "--address", f"127.0.0.1:{port}"]
+    command += ["--console-address", f"127.0.0.1:{free_port()}", str(directory / "data")]
+    settings = {
+        "HOME": str(directory),
+        "MINIO_ROOT_USER": access_key,
+        "MINIO_ROOT_PASSWORD": secret_key,
+        "MINIO_BROWSER": "off",
+        "MINIO_UPDATE": "off",
+    }
+    with _running(command, directory / "minio.log", settings) as (process, began):
+        _await(lambda: _answers(port, "/minio/health/ready"), process, directory / "minio.log")
         yield Server(process, port, time.perf_counter() - began)
 
 
@@ -192,10 +217,10 @@ def _is_serving(port: int) -> bool:
             return False
 
 
-def _is_healthy(port: int) -> bool:
+def _answers(port: int, path: str) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/health")
+        connection.request("GET", path)
         return connection.getresponse().status == 200
     except OSError:
         return False

@@ -43,11 +43,11 @@ def test_importing_the_client_imports_nothing_else() -> None:
     assert third_party_modules_after("import registrar") == {"registrar"}
 
 
-def test_every_name_of_the_sdk_comes_with_grpc_and_protobuf_only() -> None:
+def test_every_name_of_the_sdk_comes_with_grpc_protobuf_and_crc32c_only() -> None:
     loaded = third_party_modules_after("import registrar; [getattr(registrar, name) for name in registrar.__all__]")
     # grpc brings the runtime of Cython, and imports its sister packages where they are installed.
     others = {name for name in loaded if not name.startswith(("grpc", "_cython_", "cython_runtime"))}
-    assert others <= {"registrar", "google", "typing_extensions"}
+    assert others <= {"registrar", "google", "google_crc32c", "typing_extensions"}
 
 
 def test_both_distributions_carry_the_licence() -> None:
@@ -118,7 +118,7 @@ def test_the_last_stage_is_the_registry() -> None:
 
 def test_the_image_listens_where_it_says_and_is_probed_there() -> None:
     commands = {word: rest for word, *rest in stages()["registrar"]}
-    (port,) = commands["EXPOSE"]
+    port, _bulk = commands["EXPOSE"]
     serve = json.loads(" ".join(commands["CMD"]))
     assert serve[serve.index("--listen") + 1] == f"0.0.0.0:{port}"
     health = commands["HEALTHCHECK"]
@@ -139,7 +139,7 @@ def test_the_commands_of_the_images_exist() -> None:
 
 
 def test_the_replicas_are_configured_with_variables_that_the_server_knows() -> None:
-    from registrar_server.config import KNOWN_VARIABLES
+    from registrar_server.variables import KNOWN_VARIABLES
 
     for service in ("registry-1", "registry-2", "migrate"):
         given = compose()["services"][service]["environment"]
@@ -166,8 +166,15 @@ def test_compose_publishes_on_loopback_only() -> None:
 def test_compose_publishes_the_ports_that_the_images_listen_on() -> None:
     services = compose()["services"]
     for service, stage in (("registry-1", "registrar"), ("registry-2", "registrar"), ("mlflow", "mlflow")):
-        (exposed,) = [rest[0] for word, *rest in stages()[stage] if word == "EXPOSE"]
-        assert [port.split(":")[2] for port in services[service]["ports"]] == [exposed]
+        (exposed,) = [rest for word, *rest in stages()[stage] if word == "EXPOSE"]
+        assert [port.split(":")[2] for port in services[service]["ports"]] == exposed
+
+
+def test_the_replicas_announce_the_address_that_their_bulk_port_is_published_at() -> None:
+    for service in ("registry-1", "registry-2"):
+        replica = compose()["services"][service]
+        _, port = replica["environment"]["REGISTRAR_BULK_LISTEN"].split(":")
+        assert f"{replica['environment']['REGISTRAR_BULK_ENDPOINT']}:{port}" in replica["ports"]
 
 
 def test_compose_holds_no_secret() -> None:

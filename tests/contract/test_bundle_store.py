@@ -1,71 +1,20 @@
-"""What every `BundleStore` must do, run on SeaweedFS and on MinIO."""
+"""What every `BundleStore` must do with objects, run on SeaweedFS and on MinIO."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from minio import Minio
 
-from registrar_server.adapters.embedded_s3 import EmbeddedS3Address
-from registrar_server.adapters.minio_bundles import MinioBundleStore
-from registrar_server.adapters.minio_bundles.http import HttpLimits
-from registrar_server.application.ports.bundle_store import BundleStore, BundleTransfer, StoredObject
+from registrar_server.application.ports.bundle_store import BundleStore, StoredObject
 from registrar_server.domain.errors import Reason, RegistrarError
-from tests.fixtures.proxy import TcpProxy
-from tests.fixtures.stores import TEST_BUCKET, TEST_PART_BYTES, StoreFactory
-
-PART = TEST_PART_BYTES
-MEBIBYTE = 1 << 20
-SHORT = HttpLimits(connect_timeout_seconds=0.5, stall_timeout_seconds=0.5, retries=1)
-
-
-def made_data(size_bytes: int, seed: int = 0) -> bytes:
-    """Data that differs at every MiB, so that swapped or repeated parts are seen."""
-    block = hashlib.sha256(str(seed).encode()).digest() * (MEBIBYTE // 32)
-    marked = b"".join(i.to_bytes(8) + block[8:] for i in range(-(-size_bytes // MEBIBYTE)))
-    return marked[:size_bytes]
-
-
-def sha256_of(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def send(transfer: BundleTransfer, key: str, data: bytes, *, chunk_bytes: int = MEBIBYTE) -> None:
-    transfer.open_object(key, size_bytes=len(data), sha256=sha256_of(data))
-    for start in range(0, len(data), chunk_bytes):
-        transfer.write(data[start : start + chunk_bytes])
-    transfer.close_object()
-
-
-def put(store: BundleStore, objects: dict[str, bytes]) -> None:
-    transfer = store.start_transfer()
-    for key, data in objects.items():
-        send(transfer, key, data)
-    transfer.finish()
-
-
-def read(store: BundleStore, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
-    with store.open_reader(key, offset=offset, length=length) as reader:
-        return b"".join(reader)
-
-
-def uploads_in(s3: Minio, store: BundleStore) -> list[str]:
-    prefix = store.uri("x").removeprefix(f"s3://{TEST_BUCKET}/")[:-1]
-    listed = s3._list_multipart_uploads(TEST_BUCKET)
-    return [u.object_name for u in listed.uploads if u.object_name.startswith(prefix)]
+from tests.fixtures.objects import PART, made_data, put, read, sha256_of, uploads_in
+from tests.fixtures.stores import TEST_BUCKET, StoreFactory
 
 
 class TestWriting:
@@ -208,63 +157,6 @@ class TestObjectsThatExist:
         assert uploads_in(s3, bundle_store) == []
 
 
-class TestReading:
-    @pytest.mark.parametrize(
-        ("offset", "length"),
-        [
-            (0, 1),
-            (5, 10),
-            (PART - 1, 2),
-            (0, 0),
-            (2 * PART, None),
-            (2 * PART + 6, None),
-            (2 * PART + 7, None),
-            (3, None),
-        ],
-    )
-    def test_a_range_gives_those_bytes(self, bundle_store: BundleStore, offset: int, length: int | None) -> None:
-        data = made_data(2 * PART + 7)
-        put(bundle_store, {"ranged": data})
-        end = None if length is None else offset + length
-        assert read(bundle_store, "ranged", offset=offset, length=length) == data[offset:end]
-
-    def test_blocks_are_at_most_a_mebibyte(self, bundle_store: BundleStore) -> None:
-        put(bundle_store, {"blocks": made_data(PART)})
-        with bundle_store.open_reader("blocks") as reader:
-            assert max(len(block) for block in reader) <= MEBIBYTE
-
-    def test_a_range_behind_the_end_is_refused(self, bundle_store: BundleStore) -> None:
-        put(bundle_store, {"small": b"abc"})
-        for offset in (4, 1000):
-            with pytest.raises(RegistrarError) as refused, bundle_store.open_reader("small", offset=offset):
-                pass
-            assert refused.value.reason is Reason.RANGE_INVALID
-
-    def test_more_than_there_is_is_reported_as_corrupt(self, bundle_store: BundleStore) -> None:
-        put(bundle_store, {"small": b"abc"})
-        with pytest.raises(RegistrarError) as refused:
-            read(bundle_store, "small", offset=1, length=10)
-        assert refused.value.reason is Reason.ARTIFACT_CORRUPT
-
-    def test_a_reader_may_stop_early(self, bundle_store: BundleStore) -> None:
-        put(bundle_store, {"long": made_data(3 * PART)})
-        for _ in range(3):
-            with bundle_store.open_reader("long") as reader:
-                assert len(next(iter(reader))) > 0
-        assert read(bundle_store, "long", length=3) == made_data(3)
-
-    def test_an_absent_object_is_told(self, bundle_store: BundleStore) -> None:
-        put(bundle_store, {"folder/file": b"x"})
-        for key in ("absent", "folder"):
-            assert bundle_store.stat(key) is None
-            with pytest.raises(RegistrarError) as refused:
-                bundle_store.hash_object(key)
-            assert refused.value.reason is Reason.ARTIFACT_FILE_NOT_FOUND
-            with pytest.raises(RegistrarError) as refused, bundle_store.open_reader(key, length=0):
-                pass
-            assert refused.value.reason is Reason.ARTIFACT_FILE_NOT_FOUND
-
-
 class TestListingAndDeleting:
     def test_a_listing_is_in_key_order(self, bundle_store: BundleStore) -> None:
         keys = ["z/1", "z/2/3", "z-1", "z.1", "z", "Z", "z0", "a/b/c", "a/b.c", "ä"]
@@ -343,101 +235,3 @@ class TestCheck:
         assert refused.value.reason is Reason.STORE_UNAVAILABLE
         assert "Access" not in refused.value.message
         assert "not-the-secret" not in str(refused.value)
-
-
-class TestBrokenStores:
-    @pytest.fixture
-    def proxy(self, store_address: EmbeddedS3Address) -> Iterator[TcpProxy]:
-        parts = urlsplit(store_address.endpoint_url)
-        with TcpProxy(parts.hostname or "", parts.port or 0) as proxy:
-            yield proxy
-
-    @pytest.fixture
-    def behind(self, proxy: TcpProxy, make_store: StoreFactory) -> MinioBundleStore:
-        """A store with short time-outs behind the proxy."""
-        store = make_store(endpoint_url=f"http://127.0.0.1:{proxy.port}", limits=SHORT, abort_wait_seconds=1.0)
-        store.check()
-        return store
-
-    @pytest.mark.parametrize("size", [100, 4 * PART])
-    def test_a_store_that_stalls_is_given_up_in_bounded_time(
-        self, proxy: TcpProxy, behind: MinioBundleStore, size: int
-    ) -> None:
-        transfer = behind.start_transfer()
-        proxy.stall()
-        began = time.monotonic()
-        with pytest.raises(RegistrarError) as refused:
-            send(transfer, "stalled", made_data(size))
-            transfer.finish()
-        transfer.abort()
-        assert refused.value.reason is Reason.STORE_UNAVAILABLE
-        assert time.monotonic() - began < 15
-        proxy.resume()
-        # A small one was under way as a whole and may arrive yet; one in parts never becomes visible.
-        late = [None, StoredObject("stalled", size)] if size < PART else [None]
-        assert behind.stat("stalled") in late
-
-    def test_a_store_that_is_gone_is_reported_by_every_call(self, proxy: TcpProxy, behind: MinioBundleStore) -> None:
-        put(behind, {"there": b"there"})
-        proxy.cut()
-        calls: dict[str, Callable[[], object]] = {
-            "check": behind.check,
-            "stat": lambda: behind.stat("there"),
-            "read": lambda: read(behind, "there"),
-            "hash": lambda: behind.hash_object("there"),
-            "list": lambda: list(behind.list_objects("")),
-            "delete": lambda: behind.delete_prefix("x/"),
-            "put": lambda: put(behind, {"new": b"new"}),
-        }
-        for name, call in calls.items():
-            began = time.monotonic()
-            with pytest.raises(RegistrarError) as refused:
-                call()
-            assert refused.value.reason is Reason.STORE_UNAVAILABLE, name
-            assert time.monotonic() - began < 10, name
-        proxy.resume()
-        assert read(behind, "there") == b"there"
-
-    def test_a_read_that_breaks_off_is_no_short_object(self, proxy: TcpProxy, behind: MinioBundleStore) -> None:
-        put(behind, {"long": made_data(8 * PART)})
-        with pytest.raises(RegistrarError) as refused, behind.open_reader("long") as reader:
-            for _ in reader:
-                proxy.cut()
-        assert refused.value.reason is Reason.STORE_UNAVAILABLE
-
-    def test_a_break_in_the_middle_is_repaired_by_retries(self, proxy: TcpProxy, make_store: StoreFactory) -> None:
-        store = make_store(endpoint_url=f"http://127.0.0.1:{proxy.port}", limits=HttpLimits(retries=5))
-        store.check()
-        data = made_data(4 * PART)
-        transfer = store.start_transfer()
-        transfer.open_object("repaired", size_bytes=len(data), sha256=sha256_of(data))
-        transfer.write(data[: 2 * PART])
-        proxy.cut()
-        proxy.resume()
-        transfer.write(data[2 * PART :])
-        transfer.close_object()
-        transfer.finish()
-        assert store.hash_object("repaired") == (len(data), sha256_of(data))
-
-
-class TestMemory:
-    def test_a_large_object_takes_no_more_memory_than_four_parts(self, store_address: EmbeddedS3Address) -> None:
-        growth = {mebibytes: memory_growth(store_address, mebibytes) for mebibytes in (30, 300)}
-        assert growth[300] <= 64 + 24, growth
-        assert growth[300] - growth[30] <= 48, growth
-
-
-def memory_growth(address: EmbeddedS3Address, mebibytes: int) -> int:
-    """By how many MiB the peak of a process rises when it sends an object of that size in parts of 16 MiB."""
-    script = Path(__file__).with_name("send_one_object.py")
-    done = subprocess.run(
-        [sys.executable, str(script), address.endpoint_url, TEST_BUCKET, f"memory/{mebibytes}", str(mebibytes)],
-        env=os.environ
-        | {"PYTHONPATH": os.pathsep.join(sys.path), "ACCESS": address.access_key, "SECRET": address.secret_key},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout.split()[-1])

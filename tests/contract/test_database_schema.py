@@ -6,16 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.util.exc import CommandError
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, MetaData, insert, inspect, text
 
 from registrar_server.adapters.database.engine import SqlDatabase, open_engine
-from registrar_server.adapters.database.migrate import migrate, newest_revision
+from registrar_server.adapters.database.migrate import alembic_config, migrate, newest_revision
 from registrar_server.adapters.database.tables import metadata
+from registrar_server.application.ports.database import BundleClaim
+from registrar_server.domain.bundles import BundleFile, FileType, Manifest
 from registrar_server.domain.errors import Reason, RegistrarError
-from tests.fixtures.database import TENANTS
+from registrar_server.domain.uploads import FileState, UploadFile
+from registrar_server.domain.values import ModelKey
+from tests.fixtures.database import NOON, TENANTS, at
 
 
 def test_a_migrated_database_has_the_schema_that_the_code_says(database_url: str) -> None:
@@ -54,6 +59,84 @@ def test_a_second_migration_changes_nothing_and_adds_new_tenants(empty_url: str)
             assert transaction.journal.head() == 0
     finally:
         database.close()
+
+
+def test_a_database_of_the_first_schema_is_brought_up_with_what_is_in_it(empty_url: str) -> None:
+    _fill_first_schema(empty_url)
+    assert migrate(empty_url, tenant_names=TENANTS) == ("0001", newest_revision())
+    database = SqlDatabase(empty_url)
+    try:
+        with database.writing() as transaction:
+            bundle = transaction.bundles.get("b" * 32)
+            assert bundle is not None
+            assert (bundle.model, bundle.create_time) == (ModelKey("default", "m"), NOON)
+            assert transaction.bundles.file("b" * 32, "ä.bin") == _FILE
+            found = transaction.uploads.find_source("default", [_FILE], readable_model_uids=None)
+            assert found == {_FILE.sha256: "default/m/b/ä.bin"}
+            claim = BundleClaim("f" * 32, "default/m/other")
+            claim = transaction.bundles.claim(claim, "a" * 32, "default", f"sha256:{'2' * 64}", until=at(60))
+            assert (claim.uid, claim.prefix, claim.wipes) == ("c" * 32, "default/m/c", 0)
+            assert transaction.uploads.find(claim.uid) is None
+            file = UploadFile(0, _FILE, 2**23, FileState.MISSING, "")
+            assert transaction.uploads.open(claim.uid, [file], size_bytes=7, created_by="local", time=NOON)
+            assert transaction.uploads.claim_parts(claim.uid, [(0, 1)]) == 1
+            manifest = Manifest((_FILE,))
+            assert transaction.bundles.commit(
+                claim.uid, manifest, wipes=0, uri="s3://b/c", created_by="local", time=NOON
+            )
+    finally:
+        database.close()
+
+
+def test_the_newest_migration_can_be_taken_back(empty_url: str) -> None:
+    _fill_first_schema(empty_url)
+    migrate(empty_url, tenant_names=TENANTS)
+    engine = open_engine(empty_url)
+    try:
+        with engine.begin() as connection:
+            command.downgrade(alembic_config(connection), "0001")
+            assert "upload_files" not in inspect(connection).get_table_names()
+            assert "wipes" not in {column["name"] for column in inspect(connection).get_columns("bundles")}
+            assert connection.execute(text("SELECT count(*) FROM bundle_files")).scalar_one() == 1
+    finally:
+        engine.dispose()
+    assert migrate(empty_url, tenant_names=TENANTS) == ("0001", newest_revision())
+
+
+_FILE = BundleFile("ä.bin", 7, "e" * 64, FileType.MODEL)
+
+
+def _fill_first_schema(url: str) -> None:
+    """A committed bundle and one that is being written, by the version before upload sessions."""
+    noon, soon = (int(time.timestamp() * 1_000_000) for time in (NOON, at(5)))
+    made = {"created_by": "local", "created_at": noon}
+    model = {"uid": "a" * 32, "tenant": "default", "name": "m", "description": "", "tags": "{}", "metric_goals": "{}"}
+    bundle = {"tenant": "default", "model_uid": "a" * 32, "uri": "", "size_bytes": 7, "file_count": 1}
+    committed = {
+        "uid": "b" * 32,
+        "manifest_digest": f"sha256:{'1' * 64}",
+        "prefix": "default/m/b",
+        "state": "committed",
+    }
+    claimed = {"uid": "c" * 32, "manifest_digest": f"sha256:{'2' * 64}", "prefix": "default/m/c", "state": "writing"}
+    file = {"path": _FILE.path, "size_bytes": 7, "sha256": _FILE.sha256, "type": _FILE.type.value}
+    rows: list[tuple[str, dict[str, object]]] = [
+        ("tenants", {"name": "default", "created_at": noon}),
+        ("models", {**model, **made, "revision": 1, "updated_at": noon}),
+        ("bundles", {**bundle, **committed, **made, "verified_at": noon}),
+        ("bundles", {**bundle, **claimed, "created_by": "", "claimed_until": soon}),
+        ("bundle_files", {**file, "bundle_uid": "b" * 32}),
+    ]
+    engine = open_engine(url)
+    try:
+        with engine.begin() as connection:
+            command.upgrade(alembic_config(connection), "0001")
+            first = MetaData()
+            first.reflect(connection)
+            for table, row in rows:
+                connection.execute(insert(first.tables[table]), row)
+    finally:
+        engine.dispose()
 
 
 def test_migrations_at_once_wait_for_each_other(empty_url: str) -> None:

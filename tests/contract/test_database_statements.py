@@ -13,6 +13,7 @@ import pytest
 from registrar_server.adapters.database.engine import SqlDatabase
 from registrar_server.application.aliases import Aliases
 from registrar_server.application.artifacts import Artifacts, ByContent, ById
+from registrar_server.application.downloads import Downloads
 from registrar_server.application.lifecycle import Lifecycle
 from registrar_server.application.models import Models
 from registrar_server.application.ports.database import BundleClaim
@@ -62,7 +63,11 @@ class Reads:
 
     @property
     def artifacts(self) -> Artifacts:
-        return Artifacts(self.database, NOBODY, NOBODY)
+        return Artifacts(self.database, NOBODY)
+
+    @property
+    def downloads(self) -> Downloads:
+        return Downloads(self.database, NOBODY, NOBODY)
 
 
 class _Nobody:
@@ -100,7 +105,7 @@ READS: dict[str, tuple[Callable[[Reads], object], int]] = {
         lambda reads: reads.artifacts.get(ByContent(KEY, MANIFEST.digest), after="", limit=9),
         3,
     ),
-    "DownloadFile": (lambda reads: reads.artifacts.find_file(ById("default", reads.bundle_uid), "model.pkl"), 2),
+    "DownloadFile": (lambda reads: reads.downloads.find_file(ById("default", reads.bundle_uid), "model.pkl"), 2),
     "GetServerInfo": (lambda reads: ServerStatus(reads.database).mirror_progress(), 1),
 }
 
@@ -151,7 +156,7 @@ def filled(database: SqlDatabase) -> Reads:
         transaction.transitions.add(model.uid, [move(2, sequence)])
         claim = BundleClaim(uid(), "x")
         transaction.bundles.claim(claim, model.uid, "default", MANIFEST.digest, until=NOON)
-        transaction.bundles.commit(claim.uid, MANIFEST, uri="s3://b/x", created_by="local", time=NOON)
+        transaction.bundles.commit(claim.uid, MANIFEST, wipes=0, uri="s3://b/x", created_by="local", time=NOON)
     return Reads(database, claim.uid, uids[1])
 
 
@@ -228,8 +233,10 @@ def _forget(database: SqlDatabase) -> None:
 
 WORK: dict[str, Callable[[SqlDatabase], object]] = {
     "lease registrations": lambda database: _lease(database, "registrations"),
+    "lease files of uploads": lambda database: _lease(database, "uploads"),
     "lease the mirror": lambda database: _lease(database, "mirror"),
     "look for registrations": lambda database: _is_any_due(database, "registrations"),
+    "look for files of uploads": lambda database: _is_any_due(database, "uploads"),
     "look for the mirror": lambda database: _is_any_due(database, "mirror"),
     "lease abandoned uploads": _lease_abandoned,
     "forget old requests": _forget,

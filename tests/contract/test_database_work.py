@@ -40,7 +40,9 @@ def claimed(transaction: Transaction, model: NewModel, until: datetime, manifest
 
 
 def committed(transaction: Transaction, claim: BundleClaim, manifest: Manifest = MANIFEST) -> bool:
-    return transaction.bundles.commit(claim.uid, manifest, uri="s3://b/x", created_by="local", time=at(1))
+    return transaction.bundles.commit(
+        claim.uid, manifest, wipes=claim.wipes, uri="s3://b/x", created_by="local", time=at(1)
+    )
 
 
 class TestBundles:
@@ -96,7 +98,7 @@ class TestBundles:
         with database.writing() as transaction:
             assert not transaction.bundles.keep_claim(claim.uid, until=at(100))
             assert not committed(transaction, claim)
-            transaction.bundles.forget(claim.uid)
+            assert transaction.bundles.forget(claim.uid, lease=at(70))
             assert claimed(transaction, model, at(100)).uid != claim.uid
 
     def test_a_clearing_that_was_abandoned_is_taken_up_again(self, database: SqlDatabase) -> None:
@@ -104,6 +106,60 @@ class TestBundles:
             claim = claimed(transaction, add_model(transaction, "m"), at(1))
             assert lease_abandoned(transaction, at(2), at(10)) == [claim]
             assert lease_abandoned(transaction, at(11), at(20)) == [claim]
+
+    def test_only_who_has_the_clearing_keeps_it_gives_it_up_or_ends_it(self, database: SqlDatabase) -> None:
+        with database.writing() as transaction:
+            claim = claimed(transaction, add_model(transaction, "m"), at(1))
+            bundles = transaction.bundles
+            assert not bundles.keep_clearing(claim.uid, lease=at(1), until=at(50))
+            assert not bundles.forget(claim.uid, lease=at(1))
+            assert lease_abandoned(transaction, at(2), at(10)) == [claim]
+            assert bundles.keep_clearing(claim.uid, lease=at(10), until=at(20))
+            assert lease_abandoned(transaction, at(15), at(30)) == []
+            assert lease_abandoned(transaction, at(21), at(40)) == [claim]
+            assert not bundles.keep_clearing(claim.uid, lease=at(20), until=at(99))
+            assert not bundles.forget(claim.uid, lease=at(20))
+            bundles.release_clearing(claim.uid, lease=at(20), until=NOON)
+            assert lease_abandoned(transaction, at(22), at(50)) == []
+            assert bundles.forget(claim.uid, lease=at(40))
+            assert not bundles.forget(claim.uid, lease=at(40))
+
+    def test_a_clearing_that_failed_is_taken_up_again_when_it_is_time(self, database: SqlDatabase) -> None:
+        with database.writing() as transaction:
+            claim = claimed(transaction, add_model(transaction, "m"), at(1))
+            assert lease_abandoned(transaction, at(2), at(600)) == [claim]
+            transaction.bundles.release_clearing(claim.uid, lease=at(600), until=at(60))
+            assert not transaction.bundles.is_any_abandoned(at(60))
+            assert lease_abandoned(transaction, at(60), at(700)) == []
+            assert transaction.bundles.is_any_abandoned(at(61))
+            assert lease_abandoned(transaction, at(61), at(700)) == [claim]
+
+    def test_a_sign_of_life_never_shortens_a_claim(self, database: SqlDatabase) -> None:
+        with database.writing() as transaction:
+            model = add_model(transaction, "m")
+            claim = claimed(transaction, model, at(3_600))
+            assert transaction.bundles.keep_claim(claim.uid, until=at(60))
+            claimed(transaction, model, at(90))
+            assert lease_abandoned(transaction, at(3_599), at(9_999)) == []
+
+    def test_a_commit_is_refused_when_an_object_may_have_been_wiped_since_the_claim(
+        self, database: SqlDatabase
+    ) -> None:
+        with database.writing() as transaction:
+            model = add_model(transaction, "m")
+            before = claimed(transaction, model, at(60))
+            assert transaction.uploads.begin_wipe(before.uid)
+        with pytest.raises(RegistrarError) as caught, database.writing() as transaction:
+            committed(transaction, before)
+        assert caught.value.reason is Reason.DATABASE_BUSY
+        assert caught.value.retry_after_seconds
+        with database.writing() as transaction:
+            after = claimed(transaction, model, at(60))
+            assert (after.uid, after.wipes) == (before.uid, before.wipes + 1)
+            assert transaction.bundles.get(after.uid) is None
+            assert committed(transaction, after)
+            assert not committed(transaction, before)
+            assert not transaction.uploads.begin_wipe(after.uid)
 
     def test_a_sign_of_life_keeps_a_claim(self, database: SqlDatabase) -> None:
         with database.writing() as transaction:
@@ -116,7 +172,7 @@ class TestBundles:
             claim = claimed(transaction, add_model(transaction, "m"), at(60))
             committed(transaction, claim)
             assert lease_abandoned(transaction, at(999), at(1_000)) == []
-            transaction.bundles.forget(claim.uid)
+            assert not transaction.bundles.forget(claim.uid, lease=at(60))
             assert transaction.bundles.get(claim.uid) is not None
 
     def test_a_verification_moves_its_time(self, database: SqlDatabase) -> None:

@@ -86,7 +86,7 @@ class Api:
         try:
             self.artifacts.GetArtifact(request, timeout=CALL_SECONDS)
         except grpc.RpcError as exc:
-            assert refusal_of(exc).reason == "ARTIFACT_NOT_FOUND"
+            assert refusal_of(exc).reason in ("ARTIFACT_NOT_FOUND", "MODEL_NOT_FOUND")
             return False
         return True
 

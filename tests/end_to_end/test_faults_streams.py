@@ -205,13 +205,29 @@ def unread_download(host: RunningServer, artifact_id: str) -> Iterator[Any]:
         call.cancel()
 
 
-def test_a_client_that_stops_reading_gives_its_slot_back(host: RunningServer, unique_name: str, tmp_path: Path) -> None:
+def require_all_download_slots_free(host: RunningServer, artifact_id: str) -> None:
+    """As many downloads at once as there are slots are let in."""
+
+    def are_free() -> bool:
+        with ExitStack() as stack:
+            try:
+                for _ in range(SLOTS):
+                    stack.enter_context(unread_download(host, artifact_id))
+            except grpc.RpcError as refused:
+                assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                return False
+            return True
+
+    wait_until(are_free, 20)
+
+
+def test_a_client_that_stops_reading_gives_its_slot_back(host: RunningServer, unique_name: str) -> None:
     data = b"x" * (32 * CHUNK)
     with host.channel() as channel:
         artifact = Upload(channel, unique_name, data, stop_after=99).call.result(60).artifact
     with ExitStack() as stack:
         calls = [stack.enter_context(unread_download(host, artifact.id)) for _ in range(SLOTS)]
-        require_all_slots_free(host, tmp_path)
+        require_all_download_slots_free(host, artifact.id)
         for call in calls:
             with pytest.raises(grpc.RpcError):
                 received = sum(len(message.chunk.data) for message in call)

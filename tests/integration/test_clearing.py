@@ -99,7 +99,7 @@ class TestAbandoned:
         writing.next_file(manifest.files[1])
         writing.write(LARGE[: 6 << 20])
         # Closing the small file may go on behind; its object is what clearing must find.
-        small, large = (f"{writing._claim.prefix}/{file.path}" for file in manifest.files)
+        small, large = (f"{writing._prefix}/{file.path}" for file in manifest.files)
         wait_until(lambda: {small} <= room.keys() and uploads(large) == 1, 30)
         assert room.clearing.work() == 0, "it is alive"
         room.clock.advance(CLAIM_SECONDS + 1)

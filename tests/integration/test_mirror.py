@@ -16,10 +16,11 @@ from registrar_server.application.background import Background
 from registrar_server.application.clearing import Clearing
 from registrar_server.application.lifecycle import MoveRequest, RollbackRequest
 from registrar_server.application.models import ModelUpdate
+from registrar_server.application.upload_finishing import UploadFinishing
 from registrar_server.application.versions import NotesUpdate
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.values import ModelKey, Stage
-from tests.fixtures.faults import Desk, Hooked, MovableClock, fail, mutation, new_database, once, ref
+from tests.fixtures.faults import Desk, Hooked, MovableClock, NoSignals, fail, mutation, new_database, once, ref
 from tests.fixtures.mlflow import open_registry, unique
 from tests.fixtures.stores import wait_until
 
@@ -308,6 +309,12 @@ def progress(desk: Desk) -> Any:
         return transaction.mirror.progress()
 
 
+def background_of(desk: Desk, database: SqlDatabase) -> Background:
+    """The loops, of which clearing has nothing to do."""
+    finishing = UploadFinishing(database, desk.store, desk.clock, NoSignals(), "node:one")
+    return Background(database, desk.clock, desk.registering, desk.mirroring, finishing, NoClearing())
+
+
 class NoClearing(Clearing):
     """Nothing to clear."""
 
@@ -339,7 +346,7 @@ class TestBackground:
 
         mlflow.before["ensure_model"] = hold
         slow_uid, _, _ = desk.submit(slow, desk.commit_bundle(slow))
-        background = Background(database, desk.clock, desk.registering, desk.mirroring, NoClearing())
+        background = background_of(desk, database)
         background.start()
         try:
             assert is_slow.wait(10)
@@ -367,7 +374,7 @@ class TestBackground:
 
         mlflow.before["ensure_model"] = hold
         uid, _, _ = desk.submit(model, desk.commit_bundle(model))
-        background = Background(database, desk.clock, desk.registering, desk.mirroring, NoClearing())
+        background = background_of(desk, database)
         background.start()
         try:
             assert is_slow.wait(10)
@@ -393,7 +400,7 @@ class TestBackground:
 
         mlflow.before["ensure_model"] = hold
         desk.submit(model, desk.commit_bundle(model))
-        background = Background(database, desk.clock, desk.registering, desk.mirroring, NoClearing())
+        background = background_of(desk, database)
         background.start()
         assert is_slow.wait(10)
         stopping = threading.Thread(target=background.stop, args=(0.3,), daemon=True)

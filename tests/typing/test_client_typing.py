@@ -40,6 +40,35 @@ def pulled_from(registry: registrar.Registry) -> str:
     return registry.server_info().caller.tenant
 """
 
+ASYNCIO_CALLER = """\
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import registrar
+from registrar import aio, Stage
+
+
+async def publish(folder: Path) -> int:
+    async with aio.connect("127.0.0.1:50051", tenant="acme") as registry:
+        version = await registry.push(folder, name="churn", metrics={"auc": 0.97}, parameters={"depth": 8})
+        promotion: registrar.Promotion = await registry.promote(version, to=Stage.PRODUCTION, expected_holder=2)
+        names: list[str] = [other.name for other in promotion.displaced]
+        async for model in registry.models(prefix="a"):
+            names.append(model.name)
+        history: AsyncIterator[registrar.AliasMove] = registry.alias_history("churn")
+        async with aclosing(registry.download("churn@champion", "model.pkl")) as blocks:
+            sizes: list[int] = [len(block) async for block in blocks]
+        pulled: Path = await registry.pull("churn:production", folder)
+        print(names, sizes, pulled, [move.alias async for move in history])
+        found: registrar.ModelVersion = await registry.get("churn@champion")
+        return found.version
+
+
+async def tenant_of(registry: aio.Registry) -> str:
+    return (await registry.server_info()).caller.tenant
+"""
+
 WRONG = [
     'registry.push("./model")',
     'registry.push("./model", name="a", metric={"auc": 1.0})',
@@ -54,6 +83,26 @@ WRONG = [
     'len(registry.versions("a"))',
     'registry.set_alias("a", "champion")',
     "registrar.conect()",
+]
+
+ASYNCIO_WRONG = [
+    'registry.get("a/1")',
+    'registry.get("a/1").version',
+    'version: registrar.ModelVersion = registry.get("a/1")',
+    "await registry.get(3)",
+    'await registry.get("a/1", stong=True)',
+    'await registry.push("./model")',
+    'await registry.push("./model", name="a", metric={"auc": 1.0})',
+    'await registry.push("./model", name="a", metrics={"auc": "high"})',
+    'await registry.promote("a/1", to="production")',
+    'await registry.promote("a/1", registrar.Stage.PRODUCTION)',
+    '(await registry.get("a/1")).versoin',
+    'await registry.versions("a")',
+    '[version for version in registry.versions("a")]',
+    '[block for block in registry.download("a/1", "b")]',
+    'await registry.set_alias("a", "champion")',
+    "with registry: pass",
+    "registry.close()",
 ]
 
 
@@ -77,11 +126,24 @@ def check(path: Path, source: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.timeout(300)
-def test_a_right_caller_passes_and_every_wrong_call_is_refused(tmp_path: Path) -> None:
-    right = check(tmp_path / "right.py", CALLER)
+@pytest.mark.parametrize(
+    ("caller", "head", "wrong"),
+    [
+        (CALLER, "import registrar\n\n\ndef call(registry: registrar.Registry) -> None:\n", WRONG),
+        (
+            ASYNCIO_CALLER,
+            "import registrar\nfrom registrar import aio\n\n\nasync def call(registry: aio.Registry) -> None:\n",
+            ASYNCIO_WRONG,
+        ),
+    ],
+    ids=["synchronous", "asyncio"],
+)
+def test_a_right_caller_passes_and_every_wrong_call_is_refused(
+    caller: str, head: str, wrong: list[str], tmp_path: Path
+) -> None:
+    right = check(tmp_path / "right.py", caller)
     assert right.returncode == 0, right.stdout
-    head = "import registrar\n\n\ndef call(registry: registrar.Registry) -> None:\n"
-    wrong = check(tmp_path / "wrong.py", head + "".join(f"    {line}\n" for line in WRONG))
-    refused = {int(line.split(":")[1]) for line in wrong.stdout.splitlines() if ": error:" in line}
+    checked = check(tmp_path / "wrong.py", head + "".join(f"    {line}\n" for line in wrong))
+    refused = {int(line.split(":")[1]) for line in checked.stdout.splitlines() if ": error:" in line}
     first = head.count("\n") + 1
-    assert [line for number, line in enumerate(WRONG, first) if number not in refused] == [], wrong.stdout
+    assert [line for number, line in enumerate(wrong, first) if number not in refused] == [], checked.stdout

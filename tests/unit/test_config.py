@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from registrar_server.config import KNOWN_VARIABLES, Config, ConfigError, hide_password, load_config
+from registrar_server.config import Config, ConfigError, hide_password, load_config
+from registrar_server.variables import KNOWN_VARIABLES
 
 
 def problems(environment: dict[str, str], **overrides: object) -> list[str]:
@@ -73,6 +74,22 @@ def test_any_other_address_needs_the_flag(listen: str) -> None:
     assert allowed.listen == listen
 
 
+@pytest.mark.parametrize("listen", ["nowhere", "192.168.0.7:50061", "host:port"])
+def test_the_bulk_address_has_the_rules_of_the_main_one(listen: str) -> None:
+    (problem,) = problems({"REGISTRAR_BULK_LISTEN": listen})
+    assert problem.startswith("bulk-listen: ")
+    assert load_config({"REGISTRAR_BULK_LISTEN": "localhost:0"}).bulk_listen == "localhost:0"
+
+
+@pytest.mark.parametrize("every", ["0.0.0.0:50061", "[::]:50061"])
+def test_clients_must_be_told_where_a_bulk_process_is_that_listens_on_every_address(every: str) -> None:
+    environment = {"REGISTRAR_BULK_LISTEN": every, "REGISTRAR_ALLOW_UNAUTHENTICATED_NETWORK": "true"}
+    (problem,) = problems(environment)
+    assert problem.startswith("REGISTRAR_BULK_ENDPOINT")
+    config = load_config({**environment, "REGISTRAR_BULK_ENDPOINT": "registry.example:50061"})
+    assert (config.bulk_listen, config.bulk_endpoint) == (every, "registry.example:50061")
+
+
 def test_what_the_command_line_gives_wins_over_the_environment() -> None:
     config = load_config(
         {"REGISTRAR_LISTEN": "127.0.0.1:1", "REGISTRAR_WORKERS": "3"}, listen="127.0.0.1:2", workers=None
@@ -119,9 +136,23 @@ def test_a_child_process_gets_the_same_configuration() -> None:
     assert Config.from_json(config.to_json()) == config
 
 
+def test_a_value_that_is_wrong_is_reported_once_and_no_default_is_wrong() -> None:
+    for name in ("REGISTRAR_WORKERS", "REGISTRAR_STALL_SECONDS", "REGISTRAR_LOG_LEVEL", "ML_REGISTRY_CACHE_TTL"):
+        (problem,) = problems({name: "no such value"})
+        assert problem.startswith(name)
+
+
+def test_what_is_shown_as_the_default_is_what_holds() -> None:
+    shown = load_config({}).shown()
+    for name, variable in KNOWN_VARIABLES.items():
+        assert bool(variable.default) != bool(variable.otherwise), name
+        if variable.default:
+            assert shown[variable.field].lower().removesuffix(".0") == variable.default, name
+
+
 def test_threads_must_leave_room_beside_the_transfers() -> None:
     (problem,) = problems({"REGISTRAR_THREADS": "8", "REGISTRAR_TRANSFER_SLOTS": "8"})
-    assert "at least 20" in problem
+    assert "at least 28" in problem
 
 
 def test_the_embedded_store_cannot_serve_a_remote_mlflow_from_an_open_address() -> None:

@@ -1,8 +1,8 @@
-"""A worker or the background process: what runs in a child of `registrar serve`.
+"""A worker, the bulk process or the background process: what runs in a child of `registrar serve`.
 
 Started fresh (never forked after grpc is imported) as `python -m registrar_server.child KIND`. Its configuration comes
 on standard input, which stays open: its end means that the parent is gone, and the child drains and ends. It says
-`ready` on standard output. A worker imports what it needs before it reads, while the parent waits for the store.
+`ready` on standard output. What serves imports what it needs before it reads, while the parent waits for the store.
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from registrar_server.config import Config
 from registrar_server.logging import set_up_logging
 
+if TYPE_CHECKING:
+    from registrar_server.transport.server import RegistrarServer
+
 WORKER = "worker"
+BULK = "bulk"
 BACKGROUND = "background"
 
 _log = structlog.get_logger()
@@ -54,8 +59,8 @@ class Assignment:
 
 def main() -> None:
     """Run until told to stop."""
-    run = _run_worker if sys.argv[1] == WORKER else _run_background
-    if run is _run_worker:
+    run = _RUNS[sys.argv[1]]
+    if run is not _run_background:
         import registrar_server.wiring.worker  # noqa: F401
     line = sys.stdin.buffer.readline()
     if not line:
@@ -77,10 +82,20 @@ def main() -> None:
 def _run_worker(assignment: Assignment, stop: threading.Event, stack: ExitStack) -> None:
     from registrar_server.wiring.worker import build_worker
 
+    server = build_worker(assignment.config, Path(assignment.run_directory), stack)
+    _serve(server, assignment.config.listen, assignment.config, stop)
+
+
+def _run_bulk(assignment: Assignment, stop: threading.Event, stack: ExitStack) -> None:
+    from registrar_server.wiring.worker import build_bulk
+
+    server = build_bulk(assignment.config, Path(assignment.run_directory), stack)
+    _serve(server, assignment.config.bulk_listen, assignment.config, stop)
+
+
+def _serve(server: RegistrarServer, address: str, config: Config, stop: threading.Event) -> None:
     _stop_on_signals(stop)
-    config = assignment.config
-    server = build_worker(config, Path(assignment.run_directory), stack)
-    server.listen(config.listen)
+    server.listen(address)
     server.start()
     gc.collect()
     gc.freeze()
@@ -121,6 +136,8 @@ def _watch_parent(stop: threading.Event) -> None:
         pass
     stop.set()
 
+
+_RUNS = {WORKER: _run_worker, BULK: _run_bulk, BACKGROUND: _run_background}
 
 if __name__ == "__main__":
     main()

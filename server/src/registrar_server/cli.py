@@ -10,7 +10,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from registrar_server.config import KNOWN_VARIABLES, Config, ConfigError, load_config, read_environment
+from registrar_server.config import Config, ConfigError, load_config, read_environment
+from registrar_server.variables import KNOWN_VARIABLES
 
 CONFIGURATION_ERROR = 2
 START_ERROR = 1
@@ -23,6 +24,7 @@ _WELCOME = """
   MLflow     {mlflow}
   bundles    {bundles} at {store}
   data       {data}
+  transfers  {transfers}
 
   Plain MLflow and S3 readers:   source {environment}
   (it is there when MLflow is, some seconds from now)
@@ -55,6 +57,9 @@ def serve(
     listen: Annotated[str | None, typer.Option(help="HOST:PORT to serve on; port 0 takes a free one.")] = None,
     data: Annotated[Path | None, typer.Option(help="Directory of all that is embedded.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes that answer calls.")] = None,
+    bulk_listen: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a process of its own for uploads and downloads.")
+    ] = None,
     allow_unauthenticated_network: Annotated[
         bool, typer.Option("--allow-unauthenticated-network", help="Serve beyond loopback although nobody logs in.")
     ] = False,
@@ -67,6 +72,7 @@ def serve(
         listen=listen,
         data_dir=str(data) if data else None,
         workers=workers,
+        bulk_listen=bulk_listen,
         is_open_network_allowed=allow_unauthenticated_network or None,
     )
     from registrar_server.adapters.embedded_s3 import EmbeddedS3Error
@@ -119,7 +125,7 @@ def check_config(
     width = max(len(name) for name in KNOWN_VARIABLES)
     for name, variable in KNOWN_VARIABLES.items():
         source = "set" if environment.get(name) else "default"
-        value = shown[variable.field] or variable.default
+        value = shown[variable.field] or variable.otherwise
         typer.echo(f"{name:<{width}}  {value}  ({source}; {variable.meaning})")
 
 
@@ -152,6 +158,7 @@ def _welcome(config: Config, seconds: float) -> None:
             bundles=config.artifact_root,
             store=config.s3_endpoint_url or "AWS",
             data=config.data_dir,
+            transfers=f"{config.bulk_listen}, in a process of their own" if config.bulk_listen else config.listen,
             environment=shlex.quote(str(mlflow_environment_file(config))),
             python=shlex.quote(sys.executable),
         )

@@ -1,4 +1,4 @@
-"""`registrar serve`: the parent that starts store, background process and workers, watches them, and stops them."""
+"""`registrar serve`: the parent that starts the store and all other processes, watches them, and stops them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from pathlib import Path
 
 import structlog
 
-from registrar_server.child import BACKGROUND, WORKER, Assignment
-from registrar_server.config import Config
+from registrar_server.child import BACKGROUND, BULK, WORKER, Assignment
+from registrar_server.config import Config, split_address
 from registrar_server.mlflow_environment import mlflow_environment_file
 
 _log = structlog.get_logger()
@@ -91,7 +91,9 @@ class Supervisor:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._stop = threading.Event()
-        self._workers = [_Child(WORKER, f"worker-{number}") for number in range(1, config.workers + 1)]
+        self._servers = [_Child(WORKER, f"worker-{number}") for number in range(1, config.workers + 1)]
+        if config.bulk_listen:
+            self._servers.append(_Child(BULK, "bulk"))
         self._background = _Child(BACKGROUND, "background")
 
     def stop(self) -> None:
@@ -101,25 +103,25 @@ class Supervisor:
     def run(self, on_ready: Callable[[Running], None]) -> None:
         """Start everything, call `on_ready` when calls are answered, and return when all has stopped.
 
-        Python's imports are most of a start, so workers begin with them while the store and the schema are prepared.
-        MLflow's come last: no read waits for them.
+        Python's imports are most of a start, so what serves begins with them while the store and the schema are
+        prepared. MLflow's come last: no read waits for them.
         """
         began = time.monotonic()
         with ExitStack() as stack:
             lock_data_directory(Path(self._config.data_dir), stack)
             # What an earlier run told of its store's port and keys no longer holds.
             mlflow_environment_file(self._config).unlink(missing_ok=True)
-            port = reserve_port(self._config.host, self._config.port, stack)
+            addressed = reserve_addresses(self._config, stack)
             run_directory = Path(tempfile.mkdtemp(prefix="registrar-"))
             stack.callback(shutil.rmtree, run_directory, ignore_errors=True)
             try:
-                for child in self._workers:
+                for child in self._servers:
                     child.start()
                 # Heavy imports, made while the workers make theirs.
                 from registrar_server.wiring.preparation import prepare
 
-                config = prepare(replace(self._config, listen=f"{self._config.host}:{port}"), stack)
-                for child in self._workers:
+                config = prepare(addressed, stack)
+                for child in self._servers:
                     child.assign(Assignment(child.name, config, str(run_directory)))
                 if self._wait_ready():
                     self._background.start()
@@ -136,18 +138,18 @@ class Supervisor:
         _log.info("server.stopping")
 
     def _wait_ready(self) -> bool:
-        """Whether all workers answer; False: the end was asked for meanwhile."""
+        """Whether all servers answer; False: the end was asked for meanwhile."""
         deadline = time.monotonic() + _READY_SECONDS
-        while not all(worker.is_ready.is_set() for worker in self._workers):
+        while not all(server.is_ready.is_set() for server in self._servers):
             if self._stop.wait(0.02):
                 return False
-            if any(worker.has_ended() for worker in self._workers) or time.monotonic() > deadline:
-                raise StartError("a worker did not start; the lines above say why")
+            if any(server.has_ended() for server in self._servers) or time.monotonic() > deadline:
+                raise StartError("a process did not start; the lines above say why")
         return True
 
     def _watch_children(self) -> None:
         """Start again what ended, with a growing pause for what keeps ending."""
-        for child in (*self._workers, self._background):
+        for child in (*self._servers, self._background):
             if child.process is None:
                 if time.monotonic() > child.started_at + child.pause_seconds:
                     child.start()
@@ -158,8 +160,8 @@ class Supervisor:
                 child.process, child.pause_seconds, child.started_at = None, pause, time.monotonic()
 
     def _stop_children(self) -> None:
-        """Workers first, so that what they accepted can still be worked on; whoever does not end is killed."""
-        for children in (self._workers, [self._background]):
+        """Those that serve first, so that what they accepted can still be worked on; whoever does not end is killed."""
+        for children in (self._servers, [self._background]):
             processes = [child.process for child in children if child.process is not None]
             for process in processes:
                 process.terminate()
@@ -183,6 +185,16 @@ def lock_data_directory(directory: Path, stack: ExitStack) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
         raise StartError(f"another server uses the data directory {directory}; stop it or pass --data") from exc
+
+
+def reserve_addresses(config: Config, stack: ExitStack) -> Config:
+    """The configuration with real ports, all reserved until the end, and the bulk endpoint that clients are told."""
+    config = replace(config, listen=f"{config.host}:{reserve_port(config.host, config.port, stack)}")
+    if not config.bulk_listen:
+        return config
+    host, port = split_address(config.bulk_listen)
+    bulk = f"{host}:{reserve_port(host, port, stack)}"
+    return replace(config, bulk_listen=bulk, bulk_endpoint=config.bulk_endpoint or bulk)
 
 
 def reserve_port(host: str, port: int, stack: ExitStack) -> int:

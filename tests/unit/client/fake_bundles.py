@@ -5,24 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+import google_crc32c
 import grpc
 from google.rpc import error_details_pb2
 
-from registrar.convert.values import file_from_proto
-from registrar.manifest import manifest_digest
 from registrar.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
     artifact_pb2,
     artifact_service_pb2,
-    artifact_service_pb2_grpc,
     lifecycle_pb2,
     lifecycle_service_pb2,
     lifecycle_service_pb2_grpc,
     model_version_pb2,
     reference_pb2,
 )
-from tests.unit.client.fake_state import BLOCK_BYTES, EPOCH_SECONDS, Base, Bundle, refuse
+from tests.unit.client.fake_state import BLOCK_BYTES, EPOCH_SECONDS, Base, refuse
+from tests.unit.client.fake_uploads import Uploads
 
 
 class Lifecycle(Base, lifecycle_service_pb2_grpc.LifecycleServiceServicer):
@@ -93,47 +92,7 @@ class Lifecycle(Base, lifecycle_service_pb2_grpc.LifecycleServiceServicer):
         )
 
 
-class Artifacts(Base, artifact_service_pb2_grpc.ArtifactServiceServicer):
-    def UploadArtifact(
-        self,
-        request_iterator: Iterator[artifact_service_pb2.UploadArtifactRequest],
-        context: grpc.ServicerContext,
-    ) -> artifact_service_pb2.UploadArtifactResponse:
-        state = self.state
-        header = next(request_iterator).header
-        received = [bytearray() for _ in header.manifest.files]
-        due = state.failures.get("UploadArtifact", [])
-        failure = due.pop(0) if due else None
-        for message in request_iterator:
-            if message.WhichOneof("message") != "chunk":
-                refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "STREAM_MALFORMED")
-            if failure is not None:
-                refuse(context, failure.code, failure.reason, *failure.details)
-            if message.chunk.offset != len(received[message.chunk.file]):
-                refuse(context, grpc.StatusCode.OUT_OF_RANGE, "OFFSET_MISMATCH")
-            received[message.chunk.file] += message.chunk.data
-        for file, data in zip(header.manifest.files, received, strict=True):
-            if hashlib.sha256(data).hexdigest() != file.sha256:
-                refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "DIGEST_MISMATCH", path=file.path)
-        with state.lock:
-            state.requests.append(artifact_service_pb2.UploadArtifactRequest(header=header))
-            digest = manifest_digest(file_from_proto(file) for file in header.manifest.files)
-            artifact = artifact_pb2.Artifact(
-                id=f"{len(state.bundles) + 1:032x}",
-                tenant="default",
-                model_name=header.model.name,
-                manifest_digest=digest,
-                uri=f"s3://bundles/{header.model.name}/{digest.replace(':', '-')}",
-                size_bytes=sum(file.size_bytes for file in header.manifest.files),
-                file_count=len(received),
-                created_by="local",
-            )
-            state.bundles[artifact.id] = Bundle(
-                artifact,
-                {f.path: (f, bytes(data)) for f, data in zip(header.manifest.files, received, strict=True)},
-            )
-            return artifact_service_pb2.UploadArtifactResponse(artifact=artifact, event_sequence=state.next_sequence())
-
+class Artifacts(Uploads):
     def GetArtifact(
         self, request: artifact_service_pb2.GetArtifactRequest, context: grpc.ServicerContext
     ) -> artifact_service_pb2.GetArtifactResponse:
@@ -164,7 +123,78 @@ class Artifacts(Base, artifact_service_pb2_grpc.ArtifactServiceServicer):
     def _is(artifact: artifact_pb2.Artifact, manifest: artifact_service_pb2.ManifestRef) -> bool:
         return (artifact.model_name, artifact.manifest_digest) == (manifest.model.name, manifest.manifest_digest)
 
+    def CreateDownloadUrls(
+        self, request: artifact_service_pb2.CreateDownloadUrlsRequest, context: grpc.ServicerContext
+    ) -> artifact_service_pb2.CreateDownloadUrlsResponse:
+        pb = artifact_service_pb2
+
+        def make() -> pb.CreateDownloadUrlsResponse:
+            files = self.state.bundles[request.artifact_id].files
+            paths = sorted(request.paths or files, key=str.encode)
+            begin = int(request.page_token or 0)
+            end = begin + 3  # pages are small, so that there are several
+            self.state.epoch += 1
+            response = pb.CreateDownloadUrlsResponse(
+                urls=[
+                    pb.DownloadUrl(
+                        file=files[path][0],
+                        url=f"{self.state.store_url}/{request.artifact_id}/{path}?epoch={self.state.epoch}",
+                    )
+                    for path in (paths if request.paths else paths[begin:end])
+                ],
+                artifact_id=request.artifact_id,
+                next_page_token=str(end) if not request.paths and end < len(paths) else "",
+            )
+            response.expire_time.seconds = EPOCH_SECONDS + request.ttl.seconds
+            return response
+
+        return self.answer(request, context, make)
+
+    def VerifyArtifact(
+        self, request: artifact_service_pb2.VerifyArtifactRequest, context: grpc.ServicerContext
+    ) -> Iterator[artifact_service_pb2.VerifyArtifactResponse]:
+        pb = artifact_service_pb2
+        state = self.state
+        due = state.failures.get("VerifyArtifact", [])
+        failure = due.pop(0) if due else None
+        bundle = state.bundles[request.artifact_id]
+        checked = 0
+        for path, (file, data) in reversed(bundle.files.items()):
+            checked += len(data)
+            progress = pb.VerifyProgress(checked_bytes=checked, total_bytes=bundle.artifact.size_bytes)
+            yield pb.VerifyArtifactResponse(progress=progress)
+            if failure is not None:
+                refuse(context, failure.code, failure.reason)
+            stored = data if state.flip_byte_of != path else bytes([data[0] ^ 1]) + data[1:]
+            digest = hashlib.sha256(stored).hexdigest()
+            yield pb.VerifyArtifactResponse(
+                file=pb.VerifiedFile(
+                    file=file,
+                    is_intact=digest == file.sha256,
+                    stored_sha256=digest,
+                    stored_size_bytes=len(stored),
+                )
+            )
+        if state.flip_byte_of in bundle.files:
+            refuse(context, grpc.StatusCode.DATA_LOSS, "ARTIFACT_CORRUPT", path=state.flip_byte_of)
+        yield pb.VerifyArtifactResponse(artifact=bundle.artifact)
+
     def DownloadFile(
+        self, request: artifact_service_pb2.DownloadFileRequest, context: grpc.ServicerContext
+    ) -> Iterator[artifact_service_pb2.DownloadFileResponse]:
+        state = self.state
+        with state.lock:
+            if state.downloads >= state.download_slots:
+                state.refused_downloads += 1
+                refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "NO_TRANSFER_SLOT")
+            state.downloads += 1
+        try:
+            yield from self._download(request, context)
+        finally:
+            with state.lock:
+                state.downloads -= 1
+
+    def _download(
         self, request: artifact_service_pb2.DownloadFileRequest, context: grpc.ServicerContext
     ) -> Iterator[artifact_service_pb2.DownloadFileResponse]:
         pb = artifact_service_pb2
@@ -191,7 +221,12 @@ class Artifacts(Base, artifact_service_pb2_grpc.ArtifactServiceServicer):
                     state.break_download_at.pop(0)
                     refuse(context, grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
             block = data[offset : min(offset + BLOCK_BYTES, end)]
-            yield pb.DownloadFileResponse(chunk=artifact_pb2.FileChunk(offset=offset, data=block))
+            crc32c = google_crc32c.value(block)
+            with state.lock:
+                if state.damaged_chunks:
+                    state.damaged_chunks -= 1
+                    block = bytes(len(block))
+            yield pb.DownloadFileResponse(chunk=artifact_pb2.FileChunk(offset=offset, crc32c=crc32c, data=block))
             if state.hold_downloads is not None:
                 state.download_held.set()
                 state.hold_downloads.wait()
@@ -217,7 +252,7 @@ class Admin(Base, admin_service_pb2_grpc.AdminServiceServicer):
                 caller=admin_service_pb2.Caller(actor="local", tenant="default", roles=["admin"]),
                 mirror=admin_service_pb2.MirrorStatus(event_sequence=state.sequence, mirrored_sequence=mirrored),
                 bulk_endpoint=state.bulk_endpoint,
-                artifact_root="s3://bundles",
+                artifact_root=state.artifact_root,
             )
 
         return self.answer(request, context, tell)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import grpc
 from google.protobuf import any_pb2
@@ -19,6 +19,9 @@ from registrar.v1 import (
     model_version_pb2,
     reference_pb2,
 )
+
+if TYPE_CHECKING:
+    from tests.unit.client.fake_uploads import Fault, Session
 
 BLOCK_BYTES = 1000
 """Data of a download's chunk: small, so that a file has many."""
@@ -61,11 +64,44 @@ class State:
     break_download_at: list[int] = field(default_factory=list)
     """Each breaks one download with UNAVAILABLE once that many bytes of the file were sent."""
     flip_byte_of: str = ""
+    damaged_chunks: int = 0
+    """So many chunks of downloads arrive other than they were sent."""
     omit_trailer: bool = False
     hold_downloads: threading.Event | None = None
     """Downloads stop after their first chunk until it is set."""
     download_held: threading.Event = field(default_factory=threading.Event)
+    download_slots: int = 100
+    downloads: int = 0
+    """That run now."""
+    refused_downloads: int = 0
+    uploads: dict[str, Session] = field(default_factory=dict)
+    upload_count: int = 0
+    part_bytes: int = 1000
+    """Of the files of upload sessions."""
+    copied_paths: dict[str, int] = field(default_factory=dict)
+    """Files that the store copies, when not zero."""
+    is_copying_broken: bool = False
+    pending_files: list[int] = field(default_factory=list)
+    """Each makes one CommitUpload answer that so many files are not ready."""
+    faults: list[Fault] = field(default_factory=list)
+    """Each ends one WriteUpload."""
+    damaged_files: int = 0
+    """So many files turn out not to have their digest."""
+    unchecked_chunks: int = 0
+    most_ranges: int = 50_000
+    """In one answer about a session."""
+    slots: int = 100
+    writers: int = 0
+    most_writers: int = 0
+    refused_writers: int = 0
+    epoch: int = 0
+    errors: list[str] = field(default_factory=list)
+    """Requests that no client of one's own should make."""
+    store_url: str = ""
+    objects: dict[str, bytes] = field(default_factory=dict)
+    """What was put into the store, by path."""
     bulk_endpoint: str = ""
+    artifact_root: str = "s3://bundles"
     mirrored_sequence: int | None = None
     is_serving: bool = True
     sequence: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -21,7 +22,12 @@ import registrar
 from registrar.cli import main
 from registrar.cli.exits import MEANINGS, ExitCode, exit_code_of
 from registrar.errors import Code, RegistrarError, error_class
+from registrar.v1.artifact_service_pb2 import DownloadFileRequest
+from tests.fixtures.stores import wait_until
+from tests.unit.client.fake_reading_store import serve_reading_store
 from tests.unit.client.fake_state import Failure, State
+from tests.unit.client.fake_store import serve_part_store
+from tests.unit.client.fake_uploads import Fault
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -269,7 +275,9 @@ def test_a_client_command_looks_for_no_extension(run: Run, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("filled")
-def test_ctrl_c_during_a_pull_ends_with_130_and_leaves_nothing(target: str, state: State, tmp_path: Path) -> None:
+def test_ctrl_c_during_a_pull_ends_with_130_and_the_same_command_goes_on(
+    run: Run, target: str, state: State, tmp_path: Path
+) -> None:
     state.hold_downloads = threading.Event()
     process = subprocess.Popen(
         [
@@ -287,11 +295,50 @@ def test_ctrl_c_during_a_pull_ends_with_130_and_leaves_nothing(target: str, stat
         text=True,
     )
     with process:
-        assert state.download_held.wait(60)
+        wait_until(lambda: any(path.stat().st_size for path in tmp_path.glob(".out.*.partial/files/model.pkl")), 60)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (130, "", "interrupted\n")
-    assert {path.name for path in tmp_path.iterdir()} == {"bundle"}
+    assert (process.returncode, out) == (130, "")
+    assert err.startswith("interrupted\n  what has come is kept in .out.")
+    assert "the same pull goes on with it" in err
+    state.hold_downloads.set()
+    asked = len(state.seen(DownloadFileRequest))
+    assert run("pull", "churn/1", tmp_path / "out")[:2] == (0, "churn/1\n")
+    assert any(request.range.offset for request in state.seen(DownloadFileRequest)[asked:])
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle", "out"}
+
+
+@pytest.mark.usefixtures("filled")
+def test_verify_says_that_all_holds_or_names_what_does_not(run: Run, state: State) -> None:
+    assert run("verify", "churn@champion") == (0, "churn/2: 4 files, 8.9 KiB, all as they were pushed\n", "")
+    found = json.loads(run("verify", "churn/2", "--json")[1])
+    assert (found["version"]["version"], found["is_intact"], len(found["files"])) == (2, True, 4)
+    state.flip_byte_of = "model.pkl"
+    code, out, err = run("verify", "churn/2")
+    file, data = next(iter(state.bundles.values())).files["model.pkl"]
+    stored = hashlib.sha256(bytes([data[0] ^ 1]) + data[1:]).hexdigest()
+    assert (code, out) == (ExitCode.DATA_LOSS, "")
+    assert "error: 1 of 4 files of the bundle are not what was pushed\n" in err
+    assert f"model.pkl: expected 5120 bytes, sha256 {file.sha256}; stored are 5120 bytes, sha256 {stored}\n" in err
+    assert "reason: ARTIFACT_CORRUPT" in err
+    code, out, _ = run("verify", "churn/2", "--json")
+    found = json.loads(out)
+    broken = [entry for entry in found["files"] if not entry["is_intact"]]
+    assert (code, found["is_intact"], [entry["file"]["path"] for entry in broken]) == (7, False, ["model.pkl"])
+    assert broken[0]["stored_sha256"] == stored
+
+
+def test_a_direct_pull_says_when_the_store_is_out_of_reach(
+    run: Run, filled: Path, state: State, tmp_path: Path
+) -> None:
+    with serve_reading_store(state):
+        assert run("pull", "churn/2", tmp_path / "out", "--direct") == (0, "churn/2\n", "")
+    code, _, err = run("pull", "churn/2", tmp_path / "again", "--direct")
+    assert code == ExitCode.UNAVAILABLE
+    assert f"the store at {state.store_url.removeprefix('http://')} cannot be reached from here" in err
+    assert "try: leave --direct out: then the bytes go through the registry" in err
+    assert "epoch=" not in err
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle", "out"}
 
 
 def test_the_version_is_that_of_the_distribution(run: Run) -> None:
@@ -303,3 +350,62 @@ def test_the_package_offers_what_it_names() -> None:
     assert set(registrar.__all__) <= set(dir(registrar))
     with pytest.raises(AttributeError):
         registrar.nothing_of_the_kind  # noqa: B018
+
+
+def test_ctrl_c_leaves_a_push_that_the_same_command_goes_on_with(
+    run: Run, state: State, target: str, tmp_path: Path
+) -> None:
+    state.part_bytes = 1 << 20
+    held = threading.Event()
+    is_writing = threading.Event()
+
+    def hold() -> None:
+        is_writing.set()
+        held.wait(60)
+
+    state.faults = [Fault(5 << 20, act=hold)]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "model.pkl").write_bytes(bytes(12 << 20))
+    command = ["push", str(folder), "-n", "churn", "--server", target]
+    registrar_command = str(Path(sys.executable).parent / "registrar")
+    process = subprocess.Popen([registrar_command, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with process:
+        assert is_writing.wait(60)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    held.set()
+    upload = next(iter(state.uploads))
+    assert (process.returncode, out) == (130, "")
+    assert err == (
+        "interrupted\n  4.0 MiB of 12.0 MiB are at the registry until 2025-10-09 08:53 UTC: the same push goes on from"
+        f" there, `registrar abort {upload}` gives them up\n"
+    )
+    assert run(*command)[:2] == (0, "churn/1\n")
+    assert not state.errors
+
+
+def test_abort_gives_a_push_up_and_may_be_repeated(run: Run, bundle: Path, state: State) -> None:
+    state.fail_next("CommitUpload", Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "STORE_FULL"))
+    code, _, err = run("push", bundle, "-n", "churn")
+    upload = next(iter(state.uploads))
+    assert code == ExitCode.UNAVAILABLE
+    assert f"`registrar abort {upload}` gives them up" in err
+    assert run("abort", upload) == (0, "", "")
+    assert run("abort", upload) == (0, "", "")
+    assert not state.uploads
+    assert run("push", bundle, "-n", "churn")[:2] == (0, "churn/1\n")
+    code, _, err = run("abort", next(iter(state.bundles)))
+    assert code == ExitCode.REFUSED
+    assert "UPLOAD_COMMITTED" in err
+
+
+def test_a_push_straight_to_the_store(run: Run, bundle: Path, state: State) -> None:
+    with serve_part_store(state) as store:
+        assert run("push", bundle, "-n", "churn", "--direct") == (0, "churn/1\n", "")
+        assert len(store.paths) == 12
+    (bundle / "model.pkl").write_bytes(b"another")
+    code, _, err = run("push", bundle, "-n", "churn", "--direct")
+    assert code == ExitCode.UNAVAILABLE
+    assert "STORE_UNREACHABLE" in err
+    assert "leave --direct out" in err

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registrar.cli.text import ago, columns, plain, point_aligned, shortened, size
+from registrar.amounts import size
+from registrar.cli.text import ago, columns, plain, point_aligned, shortened
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

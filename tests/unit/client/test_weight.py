@@ -23,7 +23,8 @@ def test_importing_the_package_imports_almost_nothing() -> None:
 @pytest.mark.parametrize(
     ("statement", "forbidden"),
     [
-        ("import registrar; registrar.connect", {"typer", "rich", "click", "numpy", "registrar.pull"}),
+        ("import registrar; registrar.connect", {"typer", "rich", "click", "numpy", "registrar.pull", "registrar.aio"}),
+        ("from registrar import aio", {"typer", "rich", "click", "numpy", "registrar.pull"}),
         ("import registrar.cli", {"grpc", "rich", "importlib.metadata", "pydantic", "google.protobuf"}),
         ("from registrar.v1 import model_pb2", {"grpc", "registrar.client", "registrar.types"}),
     ],

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         Caller,
         ComparedVersion,
         Comparison,
+        DownloadUrl,
         Limits,
         MetricComparison,
         MetricValue,
@@ -70,6 +71,10 @@ if TYPE_CHECKING:
         Promotion,
         ServerInfo,
         Transition,
+        VerifiedFile,
+    )
+    from registrar.upload.report import (
+        UploadReport,
     )
     from registrar.values import (
         ApprovalStatus,
@@ -111,6 +116,7 @@ __all__ = [
     "Dataset",
     "DeadlineExceeded",
     "Documentation",
+    "DownloadUrl",
     "Environment",
     "FailedPrecondition",
     "FileType",
@@ -149,6 +155,8 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
+    "UploadReport",
+    "VerifiedFile",
     "VersionRef",
     "VersionState",
     "Violation",
@@ -189,6 +197,7 @@ _HOME = {
     "Caller": "types",
     "ComparedVersion": "types",
     "Comparison": "types",
+    "DownloadUrl": "types",
     "Limits": "types",
     "MetricComparison": "types",
     "MetricValue": "types",
@@ -198,6 +207,8 @@ _HOME = {
     "Promotion": "types",
     "ServerInfo": "types",
     "Transition": "types",
+    "VerifiedFile": "types",
+    "UploadReport": "upload.report",
     "ApprovalStatus": "values",
     "ArtifactKind": "values",
     "BundleFile": "values",

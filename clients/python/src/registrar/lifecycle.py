@@ -2,93 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from registrar.connection import AnyModelRef, AnyVersionRef, Calls, new_request_id, pages
-from registrar.convert.results import transition_from_proto, version_from_proto
-from registrar.convert.values import model_ref_to_proto, stage_to_proto, version_ref_to_proto
-from registrar.types import Promotion, Transition
-from registrar.v1 import lifecycle_service_pb2 as pb
-from registrar.values import Stage
-
-ROLLBACK_SECONDS = 600.0
-"""How long a rollback is waited for: the stored files are read and verified first."""
+from registrar.calls import lifecycle as calls
+from registrar.methods import Calls, listing, unary
 
 
 class LifecycleCalls(Calls):
     """Stages: promote, roll back, history."""
 
-    def promote(
-        self,
-        ref: AnyVersionRef,
-        *,
-        to: Stage,
-        comment: str = "",
-        expected_holder: int | None = None,
-        etag: str = "",
-        validate_only: bool = False,
-        request_id: str | None = None,
-    ) -> Promotion:
-        """Move a version to a stage; who held staging or production is archived in the same transaction.
-
-        `expected_holder` is the number that must hold the target now, 0 for nobody. With `validate_only` nothing
-        changes, and the answer is what it would be. Errors: NotFound, FailedPrecondition (`preconditions` names every
-        gate that failed), Aborted when another holds it than expected.
-        """
-        request = pb.TransitionStageRequest(
-            request_id="" if validate_only else request_id or new_request_id(),
-            ref=version_ref_to_proto(self._connection.version_ref(ref)),
-            stage=stage_to_proto(to),
-            comment=comment,
-            expected_holder=expected_holder,
-            etag=etag,
-            validate_only=validate_only,
-        )
-        response = self._connection.unary(self._connection.lifecycle.TransitionStage, request)
-        return self._promotion(response, is_change=not validate_only)
-
-    def rollback(
-        self,
-        name: AnyModelRef,
-        *,
-        comment: str = "",
-        to_version: int | None = None,
-        expected_holder: int | None = None,
-        validate_only: bool = False,
-        request_id: str | None = None,
-        timeout_seconds: float = ROLLBACK_SECONDS,
-    ) -> Promotion:
-        """Put the version that was in production before back there, or `to_version`, and archive the present one.
-
-        Its stored files are verified first. Errors: FailedPrecondition when there is none, Aborted when another is in
-        production than expected, DataLoss when the files are not what was pushed.
-        """
-        request = pb.RollbackRequest(
-            request_id="" if validate_only else request_id or new_request_id(),
-            model=model_ref_to_proto(self._connection.model_ref(name)),
-            comment=comment,
-            expected_holder=expected_holder,
-            to_version=to_version or 0,
-            validate_only=validate_only,
-        )
-        response = self._connection.unary(self._connection.lifecycle.Rollback, request, timeout_seconds=timeout_seconds)
-        return self._promotion(response, is_change=not validate_only)
-
-    def _promotion(self, response: pb.TransitionStageResponse | pb.RollbackResponse, *, is_change: bool) -> Promotion:
-        if is_change:
-            self._connection.sequence.advance(response.event_sequence)
-        displaced = tuple(version_from_proto(version) for version in response.displaced)
-        return Promotion(version_from_proto(response.model_version), displaced, response.event_sequence)
-
-    def transitions(self, name: AnyModelRef, *, version: int | None = None, page_size: int = 0) -> Iterator[Transition]:
-        """The moves of a model's versions, or of one, the newest first; pages are fetched as they are consumed."""
-        request = pb.ListTransitionsRequest(
-            model=model_ref_to_proto(self._connection.model_ref(name)), version=version or 0, page_size=page_size
-        )
-
-        def fetch(token: str) -> tuple[list[Transition], str]:
-            request.page_token = token
-            response = self._connection.unary(self._connection.lifecycle.ListTransitions, request)
-            return [transition_from_proto(move) for move in response.transitions], response.next_page_token
-
-        return pages(fetch)
+    promote = unary(calls.promote)
+    rollback = unary(calls.rollback)
+    transitions = listing(calls.transitions)

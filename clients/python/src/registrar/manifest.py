@@ -39,10 +39,11 @@ _TYPE_RULES: tuple[tuple[re.Pattern[str], FileType], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file on this disk and what it is in the bundle."""
+    """A file on this disk and what it is in the bundle. Its mark, see `file_mark`, was taken before it was hashed."""
 
     source: Path
     entry: BundleFile
+    mark: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +135,15 @@ def read_bundle(path: Path, *, on_total: Callable[[int], None], on_bytes: Callab
     on_total(sum(found.sources[p].stat().st_size for p in paths))
     hashed = _hash_all([found.sources[p] for p in paths], on_bytes)
     files = tuple(
-        LocalFile(found.sources[p], BundleFile(p, size, digest, guess_type(p)))
-        for p, (size, digest) in zip(paths, hashed, strict=True)
+        LocalFile(found.sources[p], BundleFile(p, size, digest, guess_type(p)), mark)
+        for p, (size, digest, mark) in zip(paths, hashed, strict=True)
     )
     return LocalBundle(files, tuple(found.empty_folders))
+
+
+def file_mark(status: os.stat_result) -> tuple[int, int]:
+    """Size and time of the last change: what differs when a file is not the same any more."""
+    return status.st_size, status.st_mtime_ns
 
 
 def _refused(path: Path, violations: Sequence[Violation]) -> InvalidArgument:
@@ -205,8 +211,8 @@ class _Scan:
             self.sources[name] = source
 
 
-def _hash_all(sources: Sequence[Path], on_bytes: Callable[[int], None]) -> list[tuple[int, str]]:
-    """Size and sha256 of each. hashlib lets other threads run, so several files are hashed at once."""
+def _hash_all(sources: Sequence[Path], on_bytes: Callable[[int], None]) -> list[tuple[int, str, tuple[int, int]]]:
+    """Size, sha256 and mark of each. hashlib lets other threads run, so several files are hashed at once."""
     from concurrent.futures import ThreadPoolExecutor
 
     stop = threading.Event()
@@ -216,9 +222,13 @@ def _hash_all(sources: Sequence[Path], on_bytes: Callable[[int], None]) -> list[
             raise InterruptedError("another file could not be read, or the caller gave up")
         on_bytes(size)
 
+    def hash_one(source: Path) -> tuple[int, str, tuple[int, int]]:
+        mark = file_mark(source.stat())
+        return *hash_file(source, count), mark
+
     executor = ThreadPoolExecutor(HASH_THREADS, thread_name_prefix="registrar-hash")
     try:
-        return list(executor.map(lambda source: hash_file(source, count), sources))
+        return list(executor.map(hash_one, sources))
     finally:
         # Without it, Ctrl-C would wait for the largest file to be read to its end.
         stop.set()

@@ -8,10 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
+from typing import Protocol, Self
 
 
 class Action(StrEnum):
@@ -20,6 +17,7 @@ class Action(StrEnum):
     HASH = "hash"
     PUSH = "push"
     PULL = "pull"
+    VERIFY = "verify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,10 @@ class Progress:
     action: Action
     done_bytes: int
     total_bytes: int
+    skipped_bytes: int = 0
+    """Of the bytes that are done, what did not have to travel: it is there already, or copied by the store."""
+    waiting_files: int = 0
+    """All is sent, and the registry still copies or reads back so many files."""
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -46,7 +48,9 @@ class Meter:
         self._action = action
         self._display = display
         self._total_bytes = total_bytes
+        self._skipped_bytes = 0
         self._done_bytes = 0
+        self._waiting_files = 0
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -64,21 +68,39 @@ class Meter:
             self._total_bytes = total_bytes
             self._show()
 
+    def skip(self, size_bytes: int) -> None:
+        """Count bytes that are done without having to travel."""
+        with self._lock:
+            self._skipped_bytes += size_bytes
+            self._done_bytes += size_bytes
+            self._show()
+
     def add(self, size_bytes: int) -> None:
         """Count bytes; a negative number takes back what has to be sent again."""
+        if size_bytes:
+            with self._lock:
+                self._done_bytes += size_bytes
+                self._show()
+
+    def set_done(self, size_bytes: int) -> None:
+        """Say how many bytes are done, whatever was counted before."""
+        self.add(size_bytes - self._done_bytes)
+
+    def set_waiting(self, files: int) -> None:
+        """Say for how many files the registry still has to do something."""
         with self._lock:
-            self._done_bytes += size_bytes
+            self._waiting_files = files
             self._show()
 
     def reset(self) -> None:
         """Begin again at zero."""
-        with self._lock:
-            self._done_bytes = 0
-            self._show()
+        self.set_done(0)
 
     def _show(self) -> None:
         done = min(self._done_bytes, self._total_bytes)
-        self._display.show(Progress(self._action, done, self._total_bytes))
+        self._display.show(
+            Progress(self._action, done, self._total_bytes, min(self._skipped_bytes, done), self._waiting_files)
+        )
 
 
 class Display(Protocol):
@@ -96,7 +118,9 @@ def display_for(choice: ProgressChoice) -> Display:
     if choice is None:
         choice = sys.stderr is not None and sys.stderr.isatty()
     if choice is True:
-        return _Bar()
+        from registrar.bar import Bar
+
+        return Bar()
     if choice is False:
         return _Nothing()
     return _Callback(choice)
@@ -119,40 +143,3 @@ class _Callback:
 
     def close(self) -> None:
         pass
-
-
-_LABELS = {Action.HASH: "Hashing", Action.PUSH: "Pushing", Action.PULL: "Pulling"}
-
-
-class _Bar:
-    """One bar on stderr over all files; it is gone when the action is over."""
-
-    def __init__(self) -> None:
-        self._rich: RichProgress | None = None
-
-    def show(self, progress: Progress) -> None:
-        if self._rich is None:
-            self._rich = _rich_bar()
-            self._rich.start()
-            self._rich.add_task(_LABELS[progress.action], total=None)
-        self._rich.update(self._rich.task_ids[0], completed=progress.done_bytes, total=progress.total_bytes or None)
-
-    def close(self) -> None:
-        if self._rich is not None:
-            self._rich.stop()
-
-
-def _rich_bar() -> RichProgress:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-    from rich.progress import Progress as RichProgress
-
-    return RichProgress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(compact=True),
-        console=Console(stderr=True, force_terminal=True),  # whoever calls has decided
-        transient=True,
-    )

@@ -1,52 +1,66 @@
-"""A whole bundle on its way to a folder: all of it and verified, or nothing."""
+"""A whole bundle on its way to a folder: all of it and verified, or nothing under the folder's name."""
 
 from __future__ import annotations
 
-import os
+import errno
 import shutil
-import threading
-import uuid
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from registrar.connection import Connection
-from registrar.download import FileDownload
-from registrar.errors import AlreadyExists, Cancelled, DataLoss
+from registrar.download.carrier import OpenCarrier
+from registrar.download.crew import fetch_all
+from registrar.download.partial import PartialFolder
+from registrar.errors import (
+    AlreadyExists,
+    Cancelled,
+    DataLoss,
+    DeadlineExceeded,
+    RegistrarError,
+    ResourceExhausted,
+    Unavailable,
+)
 from registrar.manifest import manifest_digest, path_problems
 from registrar.progress import Meter
 from registrar.types import Artifact
 from registrar.values import BundleFile
 
-FILES_AT_ONCE = 4
+_PASSING = (Cancelled, DeadlineExceeded, ResourceExhausted, Unavailable)
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def pull_bundle(
-    connection: Connection,
+    open_carrier: OpenCarrier,
     artifact: Artifact,
     files: Sequence[BundleFile],
     *,
     destination: Path,
     meter: Meter,
+    range_bytes: int | None,
 ) -> None:
-    """Fetch and verify every file into a folder beside the destination, and then give it the destination's name.
+    """Fetch and verify every file in a folder beside the destination, and then give them the destination's name.
 
-    Nothing half-done or corrupt is ever under that name, and nothing else stays after a failure. The folder beside it
-    is called `.<name>.<id>.partial`; only a killed process leaves one. Parent folders are made.
-    Errors: AlreadyExists when the destination is there and no empty folder; DataLoss when a byte, a size or the
-    manifest is wrong, or a path would lead out of the folder; OSError from the disk.
+    `range_bytes` is what is asked for at once of a large file; None: all that is missing.
+    Nothing half-done or corrupt is ever under that name. After Ctrl-C, a lost connection or a full disk the folder beside it
+    stays, and the same pull goes on with it: notes of the exception say so (`__notes__`). After any other failure it is
+    removed. Parent folders are made.
+    Errors: AlreadyExists when the destination is there and no empty folder; DataLoss when a byte, a size or the manifest is
+    wrong, or a path would lead out of the folder; ResourceExhausted DISK_FULL; OSError from the disk.
     """
     check_destination(destination)
     _check_manifest(files, artifact.manifest_digest)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    partial = destination.parent / f".{destination.name}.{uuid.uuid4().hex[:12]}.partial"
-    partial.mkdir()
+    folder = PartialFolder.claim(destination, artifact.manifest_digest)
+    is_kept = False
     try:
-        _Fetch(connection, artifact, partial, meter).run(files)
-        _give_name(partial, destination)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        _fetch(folder, files, open_carrier, meter, range_bytes)
+        _give_name(folder, destination)
+    except BaseException as exc:
+        is_kept = _is_worth_keeping(exc) and folder.is_resumable
+        if is_kept:
+            exc.add_note(f"what has come is kept in {folder.path}; the same pull goes on with it")
         raise
+    finally:
+        folder.close(is_kept=is_kept)
 
 
 def check_destination(destination: Path) -> None:
@@ -55,6 +69,43 @@ def check_destination(destination: Path) -> None:
         raise _taken(destination, "is there already, and is no folder")
     if destination.is_dir() and any(destination.iterdir()):
         raise _taken(destination, "is there already, and is not empty")
+
+
+def _fetch(
+    folder: PartialFolder,
+    entries: Sequence[BundleFile],
+    open_carrier: OpenCarrier,
+    meter: Meter,
+    range_bytes: int | None,
+) -> None:
+    try:
+        files = folder.files(entries)
+        _check_room(folder.path, sum(file.entry.size_bytes - file.ranges.size_bytes for file in files))
+        fetch_all(folder, files, open_carrier, meter, range_bytes=range_bytes)
+    except OSError as exc:
+        if exc.errno in _DISK_FULL:
+            raise _disk_full(folder.path, "the disk is full, or a quota used up") from exc
+        raise
+
+
+def _check_room(path: Path, needed_bytes: int) -> None:
+    """Say at once what would come out after hours."""
+    usage = shutil.disk_usage(path)
+    if usage.total and needed_bytes > usage.free:  # some file systems do not say
+        raise _disk_full(path, f"{needed_bytes} bytes are needed, and {usage.free} are free")
+
+
+def _disk_full(path: Path, problem: str) -> ResourceExhausted:
+    return ResourceExhausted(
+        f"there is no room in {path.parent}: {problem}", reason="DISK_FULL", metadata={"folder": str(path.parent)}
+    )
+
+
+def _is_worth_keeping(failure: BaseException) -> bool:
+    """Whether the same pull can succeed later: after Ctrl-C, and what may pass."""
+    if isinstance(failure, RegistrarError):
+        return isinstance(failure, _PASSING) or failure.reason == "CLOSED"
+    return isinstance(failure, OSError) or not isinstance(failure, Exception)
 
 
 def _taken(destination: Path, problem: str) -> AlreadyExists:
@@ -77,59 +128,9 @@ def _check_manifest(files: Sequence[BundleFile], digest: str) -> None:
         )
 
 
-def _give_name(partial: Path, destination: Path) -> None:
+def _give_name(folder: PartialFolder, destination: Path) -> None:
     try:
-        if os.name == "nt" and destination.is_dir():
-            destination.rmdir()  # renaming onto an empty folder is POSIX's
-        partial.rename(destination)
+        folder.give_name(destination)
     except OSError:
         check_destination(destination)  # somebody may have put something there meanwhile
         raise
-
-
-class _Fetch:
-    """Several files at once, each in a thread; the first failure ends them all."""
-
-    def __init__(self, connection: Connection, artifact: Artifact, folder: Path, meter: Meter) -> None:
-        self._connection = connection
-        self._artifact = artifact
-        self._folder = folder
-        self._meter = meter
-        self._lock = threading.Lock()
-        self._running: set[FileDownload] = set()
-        self._is_stopped = False
-
-    def run(self, files: Sequence[BundleFile]) -> None:
-        """Fetch them all, the largest first, so that none of them is left alone at the end."""
-        executor = ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="registrar-pull")
-        try:
-            ordered = sorted(files, key=lambda file: file.size_bytes, reverse=True)
-            for future in as_completed([executor.submit(self._fetch, file) for file in ordered]):
-                future.result()
-        finally:
-            self._stop()
-            executor.shutdown(wait=True, cancel_futures=True)
-
-    def _stop(self) -> None:
-        with self._lock:
-            self._is_stopped = True
-            running = list(self._running)
-        for download in running:
-            download.cancel()
-
-    def _fetch(self, file: BundleFile) -> None:
-        target = self._folder.joinpath(*file.path.split("/"))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        download = FileDownload(self._connection, self._artifact, file.path, expected=file)
-        with self._lock:
-            if self._is_stopped:
-                raise Cancelled("the pull was cancelled")
-            self._running.add(download)
-        try:
-            with target.open("xb") as stream:
-                for block in download:
-                    stream.write(block)
-                    self._meter.add(len(block))
-        finally:
-            with self._lock:
-                self._running.discard(download)

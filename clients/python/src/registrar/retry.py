@@ -67,10 +67,14 @@ class Patience:
         """Seconds left, never negative; None: without end."""
         return None if self._end is None else max(0.0, self._end - self.clock())
 
+    def allows(self, delay: float) -> bool:
+        """Whether there is time for something after waiting that long."""
+        left = self.left
+        return left is None or delay < left
+
     def wait(self, delay: float) -> bool:
         """Sleep that long, or answer False at once when the span ends before."""
-        left = self.left
-        if left is not None and delay >= left:
+        if not self.allows(delay):
             return False
         self.sleep(delay)
         return True

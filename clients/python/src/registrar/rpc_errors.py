@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError
@@ -46,10 +49,11 @@ def error_from_rpc(error: grpc.RpcError) -> RegistrarError:
 
 
 def _details(error: grpc.RpcError) -> list[Any]:
-    for entry in error.trailing_metadata() or ():
-        if entry.key == _DETAILS_KEY and isinstance(entry.value, bytes):
+    # Pairs, over both of gRPC's interfaces; only one of them also gives the halves names.
+    for key, value in cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ()):
+        if key == _DETAILS_KEY and isinstance(value, bytes):
             try:
-                return list(status_pb2.Status.FromString(entry.value).details)
+                return list(status_pb2.Status.FromString(value).details)
             except DecodeError:  # a proxy between us and the server may put anything there
                 return []
     return []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from registrar.reference import ModelRef, VersionRef
 from registrar.values import (
     ApprovalStatus,
     ArtifactKind,
+    BundleFile,
     Documentation,
     MetricGoal,
     MetricSlice,
@@ -125,6 +126,28 @@ class Artifact:
     created_by: str
     create_time: datetime
     verify_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadUrl:
+    """Where to read one file straight from the store, by HTTP GET. Compare what comes with the file's size and SHA-256.
+
+    The URL is a secret until `expire_time`, so it is not shown.
+    """
+
+    file: BundleFile
+    url: str = field(repr=False)
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedFile:
+    """What the store has under a file's name. An empty `stored_sha256`: nothing, or nothing that can be read."""
+
+    file: BundleFile
+    is_intact: bool
+    stored_sha256: str
+    stored_size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,13 @@
-"""Use cases about bundles: take one in, say what it is, give its files out."""
+"""Use cases about bundles: take one in, say what it is. `downloads` gives its files out."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from registrar_server.application.bundle_writer import BundleWriter
-from registrar_server.application.ports.bundle_store import BundleStore
 from registrar_server.application.ports.database import Database, Transaction
 from registrar_server.application.resolution import find_model, find_version, require_usable
-from registrar_server.application.verification import corrupt
 from registrar_server.domain.bundles import Bundle, BundleFile, Manifest
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.values import Caller, ModelKey, VersionRef
@@ -57,9 +53,8 @@ class Uploaded:
 class Artifacts:
     """Stores and reads bundles."""
 
-    def __init__(self, database: Database, store: BundleStore, writer: BundleWriter) -> None:
+    def __init__(self, database: Database, writer: BundleWriter) -> None:
         self._database = database
-        self._store = store
         self._writer = writer
 
     def upload(self, caller: Caller, model: ModelKey, manifest: Manifest, chunks: Iterator[Chunk]) -> Uploaded:
@@ -87,33 +82,6 @@ class Artifacts:
             bundle = find_bundle(transaction, ref)
             return bundle, transaction.bundles.files(bundle.uid, after=after, limit=limit)
 
-    def find_file(self, ref: BundleRef, path: str) -> tuple[Bundle, BundleFile]:
-        """One file of a bundle."""
-        with self._database.reading() as transaction:
-            bundle = find_bundle(transaction, ref)
-            file = transaction.bundles.file(bundle.uid, path)
-        if file is None:
-            raise RegistrarError(
-                Reason.ARTIFACT_FILE_NOT_FOUND, f"the bundle has no file {path}", metadata={"path": path}
-            )
-        return bundle, file
-
-    @contextmanager
-    def open_file(self, bundle: Bundle, file: BundleFile, *, offset: int, length: int) -> Iterator[Iterator[bytes]]:
-        """The bytes of a range, in blocks of at most 1 MiB. A whole file is verified before its last block is out."""
-        if length == 0:
-            yield iter(())
-            return
-        try:
-            with self._store.open_reader(f"{bundle.prefix}/{file.path}", offset=offset, length=length) as reader:
-                blocks = iter(reader)
-                yield _verified(blocks, file) if length == file.size_bytes else blocks
-        except RegistrarError as exc:
-            # The database knows the file as verified: in the store it is gone, or shorter than it was.
-            if exc.reason in (Reason.ARTIFACT_FILE_NOT_FOUND, Reason.RANGE_INVALID, Reason.ARTIFACT_CORRUPT):
-                raise corrupt(file.path) from exc
-            raise
-
 
 def find_bundle(transaction: Transaction, ref: BundleRef) -> Bundle:
     """The bundle that a reference names, within the tenant that it speaks for."""
@@ -136,21 +104,6 @@ def find_bundle(transaction: Transaction, ref: BundleRef) -> Bundle:
     if bundle is None:
         raise RegistrarError(Reason.ARTIFACT_NOT_FOUND, "there is no such bundle")
     return bundle
-
-
-def _verified(blocks: Iterator[bytes], file: BundleFile) -> Iterator[bytes]:
-    """Hold each block back until the next one is there, so that the last is sent only when the digest holds."""
-    digest = hashlib.sha256()
-    held: bytes | None = None
-    for block in blocks:
-        digest.update(block)
-        if held is not None:
-            yield held
-        held = block
-    if digest.hexdigest() != file.sha256:
-        raise corrupt(file.path)
-    if held is not None:
-        yield held
 
 
 class _Position:

@@ -1,4 +1,4 @@
-"""The loops of the background process: registrations, mirror, clearing, each in a thread of its own.
+"""The loops of the background process: registrations, mirror, uploads, clearing, each in a thread of its own.
 
 A slow mirror must not hold up registrations, so they share nothing but the wake-up.
 """
@@ -20,6 +20,7 @@ from registrar_server.application.mirroring import Mirroring
 from registrar_server.application.ports.clock import Clock
 from registrar_server.application.ports.database import Database, Transaction
 from registrar_server.application.registering import Registering
+from registrar_server.application.upload_finishing import UploadFinishing
 from registrar_server.domain.errors import RegistrarError
 
 _log = structlog.get_logger()
@@ -66,12 +67,13 @@ class Background:
         clock: Clock,
         registering: Registering,
         mirroring: Mirroring,
+        finishing: UploadFinishing,
         clearing: Clearing,
     ) -> None:
         self._database = database
         self._clock = clock
         self._is_stopping = threading.Event()
-        self._pool = ThreadPoolExecutor(2 * _AT_ONCE, thread_name_prefix="background")
+        self._pool = ThreadPoolExecutor(3 * _AT_ONCE, thread_name_prefix="background")
         self._running: list[dict[str, Future[None]]] = []
         self._loops = [
             self._loop(
@@ -82,6 +84,15 @@ class Background:
             self._loop(
                 "mirroring",
                 self._leased(mirroring, lambda t: t.mirror.is_any_due, lambda task: task.model_uid),
+                _IDLE_SECONDS,
+            ),
+            self._loop(
+                "finishing",
+                self._leased(
+                    finishing,
+                    lambda t: t.uploads.is_any_due,
+                    lambda task: f"{task[0].session.uid}:{task[0].file.index}",
+                ),
                 _IDLE_SECONDS,
             ),
             self._loop("clearing", lambda _: clearing.work() > 0, _CLEARING_SECONDS),
@@ -97,7 +108,7 @@ class Background:
 
     def wake(self) -> None:
         """There is work."""
-        for loop in self._loops[:2]:
+        for loop in self._loops:
             loop.wanted.set()
 
     def stop(self, grace_seconds: float) -> None:

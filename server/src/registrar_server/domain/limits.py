@@ -26,6 +26,15 @@ BUNDLE_PATHS_BYTES = 8 * 2**20
 """All paths of a manifest together: the manifest must fit a message."""
 
 CHUNK_BYTES = 2**20
+RANGES = 1_000
+"""Ranges that one stream announces."""
+PARTS_AT_ONCE = 1_000
+"""Parts that one call gives URLs for, or records."""
+UPLOAD_RANGES_LISTED = 50_000
+URLS_AT_ONCE = 1_000
+"""Files that one call gives URLs for."""
+URL_SECONDS = 900
+URL_SECONDS_MAXIMUM = 3_600
 MESSAGE_BYTES = 16 * 2**20
 METADATA_BYTES = 16 * 2**10
 

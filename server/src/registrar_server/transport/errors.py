@@ -60,6 +60,12 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
     Reason.SERVER_STOPPING: grpc.StatusCode.UNAVAILABLE,
     Reason.TENANT_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Reason.METHOD_NOT_IMPLEMENTED: grpc.StatusCode.UNIMPLEMENTED,
+    Reason.UPLOAD_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.UPLOAD_INCOMPLETE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.UPLOAD_PENDING: grpc.StatusCode.UNAVAILABLE,
+    Reason.UPLOAD_COMMITTED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.RANGE_NOT_MISSING: grpc.StatusCode.OUT_OF_RANGE,
+    Reason.WRITER_REPLACED: grpc.StatusCode.ABORTED,
 }
 
 # What is sent of a list of violations: trailers larger than a few kilobytes are refused by clients and proxies.

@@ -13,7 +13,6 @@ from registrar.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
     artifact_service_pb2,
-    artifact_service_pb2_grpc,
     lifecycle_service_pb2,
     lifecycle_service_pb2_grpc,
     model_service_pb2,
@@ -23,12 +22,17 @@ from registrar.v1 import (
 )
 from registrar_server.application.aliases import Aliases
 from registrar_server.application.artifacts import Artifacts
+from registrar_server.application.downloads import Downloads
 from registrar_server.application.lifecycle import Lifecycle
 from registrar_server.application.models import Models
 from registrar_server.application.registration import Registration
 from registrar_server.application.server_status import ServerFacts, ServerStatus
+from registrar_server.application.upload_streams import UploadStreams
+from registrar_server.application.uploads import Uploads
+from registrar_server.application.verification import Verification
 from registrar_server.application.versions import Versions
 from registrar_server.domain import limits
+from registrar_server.transport.framing import add_artifact_service
 from registrar_server.transport.interceptors.access_log import AccessLog
 from registrar_server.transport.interceptors.call_context import CallContext
 from registrar_server.transport.interceptors.errors import error_guard
@@ -51,6 +55,7 @@ SERVICE_NAMES = tuple(
         (admin_service_pb2.DESCRIPTOR, "AdminService"),
     )
 )
+BULK_SERVICE_NAMES = tuple(name for name in SERVICE_NAMES if name.endswith((".ArtifactService", ".AdminService")))
 _CHANNELZ = "grpc.channelz.v1.Channelz"
 
 
@@ -64,18 +69,26 @@ class UseCases:
     aliases: Aliases
     lifecycle: Lifecycle
     artifacts: Artifacts
+    uploads: Uploads
+    upload_streams: UploadStreams
+    downloads: Downloads
+    verification: Verification
     status: ServerStatus
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """How a server is run. Threads beyond slots and waits are what small calls can count on."""
+    """How a server is run. Threads beyond the slots of all kinds are what small calls can count on.
+
+    `transfer_slots` bounds uploads, and downloads by themselves. `is_bulk`: only transfers and GetServerInfo are served.
+    """
 
     threads: int = 32
     transfer_slots: int = 8
     registration_waits: int = 8
     stall_seconds: float = 60.0
     connection_age_seconds: float = 1800.0
+    is_bulk: bool = False
 
 
 class RegistrarServer:
@@ -94,6 +107,7 @@ class RegistrarServer:
             options=_options(settings),
         )
         self._health = health.HealthServicer()
+        self._names = BULK_SERVICE_NAMES if settings.is_bulk else SERVICE_NAMES
         self._add_services(use_cases, facts, settings)
 
     def listen(self, address: str) -> int:
@@ -103,7 +117,7 @@ class RegistrarServer:
     def start(self) -> None:
         """Serve, and say so."""
         self._grpc.start()
-        for name in ("", *SERVICE_NAMES):
+        for name in ("", *self._names):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def stop(self, grace_seconds: float) -> None:
@@ -113,21 +127,34 @@ class RegistrarServer:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _add_services(self, use_cases: UseCases, facts: ServerFacts, settings: ServerSettings) -> None:
-        transfers, waits = (
-            Slots(settings.transfer_slots, "transfers"),
-            Slots(settings.registration_waits, "registrations"),
+        uploads = Slots(settings.transfer_slots, "uploads")
+        downloads = Slots(settings.transfer_slots, "downloads")
+        waits = Slots(settings.registration_waits, "calls that wait")
+        artifacts = ArtifactServicer(
+            use_cases.artifacts,
+            use_cases.uploads,
+            use_cases.upload_streams,
+            use_cases.downloads,
+            use_cases.verification,
+            upload_slots=uploads,
+            download_slots=downloads,
+            wait_slots=waits,
+            stall_seconds=settings.stall_seconds,
         )
-        artifacts = ArtifactServicer(use_cases.artifacts, transfers, stall_seconds=settings.stall_seconds)
-        versions = ModelVersionServicer(use_cases.versions, use_cases.registration, use_cases.aliases, waits)
-        lifecycle = LifecycleServicer(use_cases.lifecycle, transfers)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(use_cases.models), self._grpc)
-        model_version_service_pb2_grpc.add_ModelVersionServiceServicer_to_server(versions, self._grpc)
-        artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(artifacts, self._grpc)
-        lifecycle_service_pb2_grpc.add_LifecycleServiceServicer_to_server(lifecycle, self._grpc)
+        add_artifact_service(artifacts, self._grpc)
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(use_cases.status, facts), self._grpc)
+        if not settings.is_bulk:
+            self._add_small_calls(use_cases, waits, downloads)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         channelz.add_channelz_servicer(self._grpc)
-        add_reflection((*SERVICE_NAMES, health.SERVICE_NAME, _CHANNELZ), self._grpc)
+        add_reflection((*self._names, health.SERVICE_NAME, _CHANNELZ), self._grpc)
+
+    def _add_small_calls(self, use_cases: UseCases, waits: Slots, downloads: Slots) -> None:
+        versions = ModelVersionServicer(use_cases.versions, use_cases.registration, use_cases.aliases, waits)
+        lifecycle = LifecycleServicer(use_cases.lifecycle, downloads)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(use_cases.models), self._grpc)
+        model_version_service_pb2_grpc.add_ModelVersionServiceServicer_to_server(versions, self._grpc)
+        lifecycle_service_pb2_grpc.add_LifecycleServiceServicer_to_server(lifecycle, self._grpc)
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:

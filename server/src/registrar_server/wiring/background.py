@@ -21,6 +21,7 @@ from registrar_server.application.ports.clock import SystemClock
 from registrar_server.application.ports.mlflow_registry import MlflowRegistry
 from registrar_server.application.registering import Registering
 from registrar_server.application.run_import import RunImport
+from registrar_server.application.upload_finishing import UploadFinishing
 from registrar_server.config import Config
 from registrar_server.domain.errors import RegistrarError
 from registrar_server.mlflow_environment import write_mlflow_environment
@@ -49,6 +50,7 @@ def build_background(config: Config, run_directory: Path, stack: ExitStack) -> t
         clock,
         Registering(database, mlflow, runs, clock, signals, holder),
         Mirroring(database, mlflow, clock, holder),
+        UploadFinishing(database, store, clock, signals, holder),
         Clearing(database, store, clock),
     )
     return background, signals
@@ -91,3 +93,4 @@ def _release_leases(database: SqlDatabase, node: str) -> None:
     with database.writing() as transaction:
         transaction.registrations.release(node)
         transaction.mirror.release(node)
+        transaction.uploads.release(node)

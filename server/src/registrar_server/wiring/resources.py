@@ -27,6 +27,7 @@ def open_store(config: Config, stack: ExitStack) -> MinioBundleStore:
         config.s3_access_key or None,
         config.s3_secret_key or None,
         config.s3_region or None,
+        public_endpoint_url=config.s3_public_endpoint or None,
         is_full=(lambda: is_disk_full(embedded_directory(config))) if config.is_s3_embedded else None,
     )
     stack.callback(store.close)

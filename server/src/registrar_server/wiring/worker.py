@@ -1,4 +1,4 @@
-"""What a worker is made of: one plain function, constructor arguments, every resource in one ExitStack."""
+"""What a worker and the bulk process are made of: constructor arguments, every resource in one ExitStack."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from registrar_server.adapters.local_signals import WorkerSignals
 from registrar_server.application.aliases import Aliases
 from registrar_server.application.artifacts import Artifacts
 from registrar_server.application.bundle_writer import BundleWriter
+from registrar_server.application.downloads import Downloads
 from registrar_server.application.lifecycle import Lifecycle
 from registrar_server.application.models import Models
 from registrar_server.application.mutations import Mutations
 from registrar_server.application.ports.clock import SystemClock
 from registrar_server.application.registration import Registration
 from registrar_server.application.server_status import ServerFacts, ServerStatus
+from registrar_server.application.upload_streams import UploadStreams
+from registrar_server.application.uploads import Uploads
 from registrar_server.application.verification import Verification
 from registrar_server.application.versions import Versions
 from registrar_server.config import Config
@@ -25,6 +28,15 @@ from registrar_server.wiring.resources import open_database, open_store
 
 def build_worker(config: Config, run_directory: Path, stack: ExitStack) -> RegistrarServer:
     """A worker's server, not yet listening."""
+    return _build(config, run_directory, stack, is_bulk=False)
+
+
+def build_bulk(config: Config, run_directory: Path, stack: ExitStack) -> RegistrarServer:
+    """The bulk process's server, not yet listening: transfers, and what says where one is."""
+    return _build(config, run_directory, stack, is_bulk=True)
+
+
+def _build(config: Config, run_directory: Path, stack: ExitStack, *, is_bulk: bool) -> RegistrarServer:
     clock = SystemClock()
     database = open_database(config, stack)
     store = open_store(config, stack)
@@ -32,13 +44,18 @@ def build_worker(config: Config, run_directory: Path, stack: ExitStack) -> Regis
     stack.callback(signals.close)
     mutations = Mutations(database, clock, signals)
     writer = BundleWriter(database, store, clock)
+    verification = Verification(database, store, clock)
     use_cases = UseCases(
         models=Models(database, mutations),
         versions=Versions(database, mutations),
         registration=Registration(database, store, clock, signals),
         aliases=Aliases(database, mutations),
-        lifecycle=Lifecycle(database, mutations, Verification(database, store, clock)),
-        artifacts=Artifacts(database, store, writer),
+        lifecycle=Lifecycle(database, mutations, verification),
+        artifacts=Artifacts(database, writer),
+        uploads=Uploads(database, store, clock, signals),
+        upload_streams=UploadStreams(database, store, clock, signals),
+        downloads=Downloads(database, store, clock),
+        verification=verification,
         status=ServerStatus(database),
     )
     facts = ServerFacts(
@@ -52,5 +69,6 @@ def build_worker(config: Config, run_directory: Path, stack: ExitStack) -> Regis
         transfer_slots=config.transfer_slots,
         registration_waits=config.transfer_slots,
         stall_seconds=config.stall_seconds,
+        is_bulk=is_bulk,
     )
     return RegistrarServer(use_cases, facts, settings)

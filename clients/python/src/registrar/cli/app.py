@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from registrar.cli import catalogue, fetch, governance, publish, status
-from registrar.cli.exits import MEANINGS, ExitCode, report, tell
+from registrar.cli import catalogue, fetch, governance, publish, status, verify
+from registrar.cli.exits import MEANINGS, ExitCode, notes_of, report, tell
 from registrar.cli.session import TARGET, Server, Target, Tenant
 from registrar.errors import RegistrarError
 
@@ -22,8 +22,10 @@ SERVER_COMMANDS = frozenset({"serve", "migrate", "check-config"})
 _VALUED_OPTIONS = frozenset({"--server", "-s", "--tenant"})
 _COMMANDS: dict[str, Callable[..., None]] = {
     "push": publish.push,
+    "abort": publish.abort,
     "register": publish.register,
     "pull": fetch.pull,
+    "verify": verify.verify,
     "get": catalogue.get,
     "list": catalogue.list_,
     "compare": catalogue.compare,
@@ -45,8 +47,8 @@ class _Commands(typer.core.TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            tell("interrupted")
+        except KeyboardInterrupt as interrupt:
+            tell("interrupted", *notes_of(interrupt))
             raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
@@ -58,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # an arrow that a terminal cannot show is no reason to fail
     try:
         return _run(arguments)
-    except KeyboardInterrupt:
-        tell("interrupted")
+    except KeyboardInterrupt as interrupt:
+        tell("interrupted", *notes_of(interrupt))
         return ExitCode.INTERRUPTED
     except RegistrarError as error:
         return report(error)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from registrar.cli.text import ago, columns, moment, number, pairs, plain, point_aligned, shortened, size
+from registrar.amounts import moment, size
+from registrar.cli.text import ago, columns, number, pairs, plain, point_aligned, shortened
 from registrar.types import AliasMove, Comparison, MetricComparison, Model, ModelVersion, ServerInfo, Transition
 from registrar.values import Dataset, MetricGoal, Stage, VersionState
 

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from registrar.amounts import moment
 from registrar.cli.arguments import parse_pairs
 from registrar.cli.cards import comparison_card, models_table, version_card, versions_table
 from registrar.cli.documents import print_json
 from registrar.cli.session import AsJson, Ref, RequestId, Server, Tenant, open_registry
-from registrar.cli.text import moment
 from registrar.values import Stage
 
 

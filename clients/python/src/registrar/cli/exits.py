@@ -69,6 +69,13 @@ _HINTS = {
     "ARTIFACT_CORRUPT": "push the bundle again, and tell who runs the store",
     "ARTIFACT_UNVERIFIED": "its files are not in this registry: push them, or register the run",
     "DESTINATION_EXISTS": "name a folder that does not exist yet, or an empty one",
+    "DISK_FULL": "make room, or name a folder on another disk",
+    "STORE_UNREACHABLE": "leave --direct out: then the bytes go through the registry",
+    "STORE_REFUSED": "leave --direct out: then the bytes go through the registry",
+    "METHOD_NOT_IMPLEMENTED": "ask who runs the registry for a newer one, or use an older client",
+    "UPLOAD_COMMITTED": "`registrar delete` hides a version that was made of it",
+    "UPLOAD_NOT_FOUND": "give the same command again",
+    "UPLOAD_PENDING": "the registry goes on by itself: give the same command again later",
     "FILE_CHANGED": "push when nothing writes to it any more",
     "REGISTRATION_PENDING": "it goes on by itself: `registrar get {model}#{uid}` shows how far it is",
     "MLFLOW_UNAVAILABLE": "what was accepted goes on when MLflow answers",
@@ -97,6 +104,7 @@ def report(error: RegistrarError) -> ExitCode:
     if error.reason and error.reason != "UNREACHABLE":
         shown = " ".join(f"{key}={plain(value)}" for key, value in sorted(error.metadata.items()))
         lines.append(f"  reason: {error.reason}" + (f" ({shown})" if shown else ""))
+    lines += notes_of(error)
     if hint := _hint(error):
         lines.append(f"  try: {hint}")
     tell(*lines)
@@ -109,6 +117,12 @@ def _hint(error: RegistrarError) -> str:
         return plain(template.format_map(error.metadata))
     except KeyError:
         return template.format_map(_Placeholder())
+
+
+def notes_of(failure: BaseException) -> list[str]:
+    """What an interrupted operation has left, and how it goes on."""
+    notes: list[str] = getattr(failure, "__notes__", [])
+    return [f"  {plain(note)}" for note in notes]
 
 
 class _Placeholder(dict[str, str]):

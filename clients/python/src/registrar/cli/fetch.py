@@ -17,6 +17,9 @@ def pull(
     destination: Annotated[
         Path, typer.Argument(metavar="DEST", help="Folder to make; it must not exist, or be empty.")
     ],
+    direct: Annotated[
+        bool, typer.Option("--direct", help="Straight from the store, which must be reachable from here.")
+    ] = False,
     quiet: Quiet = False,
     server: Server = None,
     tenant: Tenant = None,
@@ -24,12 +27,13 @@ def pull(
 ) -> None:
     """Pull a version's files into a folder.
 
-    All of them and verified, or nothing. Prints the version that it was.
+    All of them and verified, or nothing. A pull that was interrupted goes on where it stopped when the same command is
+    given again. Prints the version that it was.
     """
     with open_registry(server, tenant) as registry:
         # Resolved here, so that what is printed is what was pulled, whatever moves meanwhile.
         version = registry.get(ref)
-        folder = registry.pull(version, destination, progress=False if quiet else None)
+        folder = registry.pull(version, destination, direct=direct, progress=False if quiet else None)
     if as_json:
         print_json({"version": version, "destination": str(folder)})
     else:

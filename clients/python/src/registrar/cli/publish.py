@@ -1,4 +1,4 @@
-"""`push` and `register`: new versions."""
+"""`push`, `abort` and `register`: new versions."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ def push(
     *,
     path: Annotated[Path, typer.Argument(metavar="PATH", help="File or folder to push.")],
     name: Annotated[str, typer.Option("--name", "-n", metavar="NAME", help="Model that it is a version of.")],
+    direct: Annotated[
+        bool, typer.Option("--direct", help="Straight to the store, which must be reachable from here.")
+    ] = False,
     request_id: RequestId = None,
     quiet: Quiet = False,
     server: Server = None,
@@ -28,11 +31,27 @@ def push(
 ) -> None:
     """Push a file or folder as a model's next version.
 
-    What the registry has already is not sent again. Prints the version, such as churn-predictor/3.
+    What the registry has already is not sent again. A push that was interrupted goes on where it stopped when the same
+    command is given again. Prints the version, such as churn-predictor/3.
+    """
+    progress = False if quiet else None
+    with open_registry(server, tenant) as registry:
+        version = registry.push(path, name=name, direct=direct, progress=progress, request_id=request_id, **fields)
+    _print_version(version, as_json)
+
+
+def abort(
+    *,
+    upload: Annotated[str, typer.Argument(metavar="UPLOAD", help="Its id, as the interrupted push said it.")],
+    server: Server = None,
+    tenant: Tenant = None,
+) -> None:
+    """Give an interrupted push up.
+
+    What it has sent is cleared away, for everybody who pushes the same files. Nothing happens when it is gone already.
     """
     with open_registry(server, tenant) as registry:
-        version = registry.push(path, name=name, progress=False if quiet else None, request_id=request_id, **fields)
-    _print_version(version, as_json)
+        registry.abort_upload(upload)
 
 
 @describes_version

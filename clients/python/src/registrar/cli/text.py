@@ -38,21 +38,6 @@ def _counted(count: int, unit: str) -> str:
     return f"{count} {unit}{'' if count == 1 else 's'} ago"
 
 
-def moment(time: datetime) -> str:
-    """`2026-03-01 09:30 UTC`."""
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def size(size_bytes: int) -> str:
-    """`1.5 GiB`."""
-    value = float(size_bytes)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{size_bytes} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
-
-
 def number(value: float) -> str:
     """Up to six significant digits."""
     return f"{value:.6g}"

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from registrar.convert.values import (
     documentation_from_proto,
+    file_from_proto,
     goal_from_proto,
     parameters_from_proto,
     provenance_from_proto,
@@ -26,6 +27,7 @@ from registrar.types import (
     Caller,
     ComparedVersion,
     Comparison,
+    DownloadUrl,
     Limits,
     MetricComparison,
     MetricValue,
@@ -34,10 +36,12 @@ from registrar.types import (
     ModelVersion,
     ServerInfo,
     Transition,
+    VerifiedFile,
 )
 from registrar.v1 import (
     admin_service_pb2,
     artifact_pb2,
+    artifact_service_pb2,
     lifecycle_pb2,
     model_pb2,
     model_version_pb2,
@@ -151,6 +155,22 @@ def artifact_from_proto(message: artifact_pb2.Artifact) -> Artifact:
         create_time=time_from_proto(message.create_time),
         verify_time=_time(message, "verify_time", message.verify_time),
     )
+
+
+def verified_file_from_proto(message: artifact_service_pb2.VerifiedFile) -> VerifiedFile:
+    """What became of one file of a verification."""
+    return VerifiedFile(
+        file=file_from_proto(message.file),
+        is_intact=message.is_intact,
+        stored_sha256=message.stored_sha256,
+        stored_size_bytes=message.stored_size_bytes,
+    )
+
+
+def urls_from_proto(message: artifact_service_pb2.CreateDownloadUrlsResponse) -> list[DownloadUrl]:
+    """One page of URLs."""
+    expire_time = time_from_proto(message.expire_time)
+    return [DownloadUrl(file_from_proto(entry.file), entry.url, expire_time) for entry in message.urls]
 
 
 def move_from_proto(message: model_version_pb2.AliasMove) -> AliasMove:

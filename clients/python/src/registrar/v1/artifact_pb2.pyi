@@ -268,7 +268,7 @@ Global___FileChunk: _TypeAlias = FileChunk  # noqa: Y015
 
 @_typing.final
 class FileUploadState(_message.Message):
-    """FileUploadState says how far one file of an upload session is."""
+    """FileUploadState says how far one file of an upload session is. A file that is there and verified has none."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -276,15 +276,20 @@ class FileUploadState(_message.Message):
     PART_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
     IS_COPYING_FIELD_NUMBER: _builtins.int
+    IS_VERIFYING_FIELD_NUMBER: _builtins.int
     file: _builtins.int
-    """Index of the file in the manifest."""
+    """Index of the file in the manifest that CreateUpload was given, from 0."""
     part_size_bytes: _builtins.int
-    """Size of its parts in bytes; ranges begin and end at multiples of it, or at the end of the file."""
+    """Size of its parts in bytes; ranges begin and end at multiples of it, or at the end of the file. It does not change
+    during the session. A file of at most one part travels as a whole.
+    """
     is_copying: _builtins.bool
-    """Whether the store is copying it from a bundle that the registry has."""
+    """Whether the store is copying it from a bundle that the registry has. If that fails, its ranges become missing."""
+    is_verifying: _builtins.bool
+    """Whether all its bytes are there and are being read back; if they do not have the digest, its ranges become missing."""
     @_builtins.property
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___ByteRange]:
-        """What the registry still needs; empty: nothing."""
+        """What the registry still needs, in order; empty: nothing."""
 
     def __init__(
         self,
@@ -293,11 +298,104 @@ class FileUploadState(_message.Message):
         part_size_bytes: _builtins.int = ...,
         missing: _abc.Iterable[Global___ByteRange] | None = ...,
         is_copying: _builtins.bool = ...,
+        is_verifying: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "is_copying", b"is_copying", "missing", b"missing", "part_size_bytes", b"part_size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "is_copying", b"is_copying", "is_verifying", b"is_verifying", "missing", b"missing", "part_size_bytes", b"part_size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FileUploadState: _TypeAlias = FileUploadState  # noqa: Y015
+
+@_typing.final
+class Upload(_message.Message):
+    """Upload is an upload session: a bundle on its way, of which nothing is visible yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    MODEL_NAME_FIELD_NUMBER: _builtins.int
+    MANIFEST_DIGEST_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    RECEIVED_BYTES_FIELD_NUMBER: _builtins.int
+    FILE_COUNT_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Identity, 32 hex digits."""
+    tenant: _builtins.str
+    """Tenant it belongs to."""
+    model_name: _builtins.str
+    """Model that the bundle is for."""
+    manifest_digest: _builtins.str
+    """`sha256:` and 64 hex digits; see Manifest."""
+    size_bytes: _builtins.int
+    """Sum of the sizes of its files in bytes."""
+    received_bytes: _builtins.int
+    """Bytes that are durable in the store: they are not asked for again. Grows only, but for a file whose bytes turn out
+    not to have its digest.
+    """
+    file_count: _builtins.int
+    """Number of its files."""
+    created_by: _builtins.str
+    """Who opened it."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was opened."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it and its parts are cleared away, unless something is written before: then this moves on."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+        model_name: _builtins.str = ...,
+        manifest_digest: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        received_bytes: _builtins.int = ...,
+        file_count: _builtins.int = ...,
+        created_by: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "created_by", b"created_by", "expire_time", b"expire_time", "file_count", b"file_count", "id", b"id", "manifest_digest", b"manifest_digest", "model_name", b"model_name", "received_bytes", b"received_bytes", "size_bytes", b"size_bytes", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Upload: _TypeAlias = Upload  # noqa: Y015
+
+@_typing.final
+class FileRange(_message.Message):
+    """FileRange is a range of a file of an upload session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    RANGE_FIELD_NUMBER: _builtins.int
+    file: _builtins.int
+    """Index of the file in the manifest that CreateUpload was given, from 0."""
+    @_builtins.property
+    def range(self) -> Global___ByteRange:
+        """Which bytes; absent: the whole file."""
+
+    def __init__(
+        self,
+        *,
+        file: _builtins.int = ...,
+        range: Global___ByteRange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["range", b"range"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "range", b"range"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileRange: _TypeAlias = FileRange  # noqa: Y015

@@ -22,41 +22,93 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from registrar.v1 import artifact_pb2 as registrar_dot_v1_dot_artifact__pb2
 from registrar.v1 import reference_pb2 as registrar_dot_v1_dot_reference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#registrar/v1/artifact_service.proto\x12\x0cregistrar.v1\x1a\x1bregistrar/v1/artifact.proto\x1a\x1cregistrar/v1/reference.proto\"\x82\x01\n\x15UploadArtifactRequest\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32\".registrar.v1.UploadArtifactHeaderH\x00\x12(\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x17.registrar.v1.FileChunkH\x00\x42\t\n\x07message\"g\n\x14UploadArtifactHeader\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12(\n\x08manifest\x18\x02 \x01(\x0b\x32\x16.registrar.v1.Manifest\"o\n\x16UploadArtifactResponse\x12(\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x16.registrar.v1.Artifact\x12\x13\n\x0bis_existing\x18\x02 \x01(\x08\x12\x16\n\x0e\x65vent_sequence\x18\x03 \x01(\x03\"\xcb\x01\n\x12GetArtifactRequest\x12\x15\n\x0b\x61rtifact_id\x18\x01 \x01(\tH\x00\x12,\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRefH\x00\x12-\n\x08manifest\x18\x03 \x01(\x0b\x32\x19.registrar.v1.ManifestRefH\x00\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x0e\n\x06tenant\x18\x06 \x01(\tB\n\n\x08\x61rtifact\"M\n\x0bManifestRef\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x17\n\x0fmanifest_digest\x18\x02 \x01(\t\"\x81\x01\n\x13GetArtifactResponse\x12(\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x16.registrar.v1.Artifact\x12\'\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x18.registrar.v1.BundleFile\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\xac\x01\n\x13\x44ownloadFileRequest\x12\x15\n\x0b\x61rtifact_id\x18\x01 \x01(\tH\x00\x12,\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRefH\x00\x12\x0c\n\x04path\x18\x03 \x01(\t\x12&\n\x05range\x18\x04 \x01(\x0b\x32\x17.registrar.v1.ByteRange\x12\x0e\n\x06tenant\x18\x05 \x01(\tB\n\n\x08\x61rtifact\"\xb5\x01\n\x14\x44ownloadFileResponse\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .registrar.v1.DownloadFileHeaderH\x00\x12(\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x17.registrar.v1.FileChunkH\x00\x12\x34\n\x07trailer\x18\x03 \x01(\x0b\x32!.registrar.v1.DownloadFileTrailerH\x00\x42\t\n\x07message\"y\n\x12\x44ownloadFileHeader\x12&\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x18.registrar.v1.BundleFile\x12&\n\x05range\x18\x02 \x01(\x0b\x32\x17.registrar.v1.ByteRange\x12\x13\n\x0b\x61rtifact_id\x18\x03 \x01(\t\"9\n\x13\x44ownloadFileTrailer\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x32\xa7\x02\n\x0f\x41rtifactService\x12]\n\x0eUploadArtifact\x12#.registrar.v1.UploadArtifactRequest\x1a$.registrar.v1.UploadArtifactResponse(\x01\x12W\n\x0bGetArtifact\x12 .registrar.v1.GetArtifactRequest\x1a!.registrar.v1.GetArtifactResponse\"\x03\x90\x02\x01\x12\\\n\x0c\x44ownloadFile\x12!.registrar.v1.DownloadFileRequest\x1a\".registrar.v1.DownloadFileResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#registrar/v1/artifact_service.proto\x12\x0cregistrar.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bregistrar/v1/artifact.proto\x1a\x1cregistrar/v1/reference.proto\"\x82\x01\n\x15UploadArtifactRequest\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32\".registrar.v1.UploadArtifactHeaderH\x00\x12(\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x17.registrar.v1.FileChunkH\x00\x42\t\n\x07message\"g\n\x14UploadArtifactHeader\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12(\n\x08manifest\x18\x02 \x01(\x0b\x32\x16.registrar.v1.Manifest\"o\n\x16UploadArtifactResponse\x12(\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x16.registrar.v1.Artifact\x12\x13\n\x0bis_existing\x18\x02 \x01(\x08\x12\x16\n\x0e\x65vent_sequence\x18\x03 \x01(\x03\"f\n\x13\x43reateUploadRequest\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12(\n\x08manifest\x18\x02 \x01(\x0b\x32\x16.registrar.v1.Manifest\"\x94\x01\n\x14\x43reateUploadResponse\x12$\n\x06upload\x18\x01 \x01(\x0b\x32\x14.registrar.v1.Upload\x12,\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x1d.registrar.v1.FileUploadState\x12(\n\x08\x61rtifact\x18\x03 \x01(\x0b\x32\x16.registrar.v1.Artifact\"|\n\x12WriteUploadRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.registrar.v1.WriteUploadHeaderH\x00\x12(\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x17.registrar.v1.FileChunkH\x00\x42\t\n\x07message\"_\n\x11WriteUploadHeader\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\'\n\x06ranges\x18\x03 \x03(\x0b\x32\x17.registrar.v1.FileRange\"-\n\x13WriteUploadResponse\x12\x16\n\x0ereceived_bytes\x18\x01 \x01(\x03\"5\n\x10GetUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\"\x91\x01\n\x11GetUploadResponse\x12$\n\x06upload\x18\x01 \x01(\x0b\x32\x14.registrar.v1.Upload\x12,\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x1d.registrar.v1.FileUploadState\x12(\n\x08\x61rtifact\x18\x03 \x01(\x0b\x32\x16.registrar.v1.Artifact\"8\n\x13\x43ommitUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\"m\n\x14\x43ommitUploadResponse\x12(\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x16.registrar.v1.Artifact\x12\x13\n\x0bis_existing\x18\x02 \x01(\x08\x12\x16\n\x0e\x65vent_sequence\x18\x03 \x01(\x03\"7\n\x12\x41\x62ortUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\"\x15\n\x13\x41\x62ortUploadResponse\"\x8b\x01\n\x15\x43reatePartUrlsRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\'\n\x06ranges\x18\x03 \x03(\x0b\x32\x17.registrar.v1.FileRange\x12&\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x84\x01\n\x16\x43reatePartUrlsResponse\x12#\n\x04urls\x18\x01 \x03(\x0b\x32\x15.registrar.v1.PartUrl\x12\x14\n\x0cwriter_epoch\x18\x02 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"a\n\x07PartUrl\x12\x0c\n\x04\x66ile\x18\x01 \x01(\x05\x12\x13\n\x0bpart_number\x18\x02 \x01(\x05\x12&\n\x05range\x18\x03 \x01(\x0b\x32\x17.registrar.v1.ByteRange\x12\x0b\n\x03url\x18\x04 \x01(\t\"t\n\x12RecordPartsRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x14\n\x0cwriter_epoch\x18\x03 \x01(\x03\x12%\n\x05parts\x18\x04 \x03(\x0b\x32\x16.registrar.v1.SentPart\";\n\x08SentPart\x12\x0c\n\x04\x66ile\x18\x01 \x01(\x05\x12\x13\n\x0bpart_number\x18\x02 \x01(\x05\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\x15\n\x13RecordPartsResponse\"\xcb\x01\n\x12GetArtifactRequest\x12\x15\n\x0b\x61rtifact_id\x18\x01 \x01(\tH\x00\x12,\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRefH\x00\x12-\n\x08manifest\x18\x03 \x01(\x0b\x32\x19.registrar.v1.ManifestRefH\x00\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x0e\n\x06tenant\x18\x06 \x01(\tB\n\n\x08\x61rtifact\"M\n\x0bManifestRef\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x17\n\x0fmanifest_digest\x18\x02 \x01(\t\"\x81\x01\n\x13GetArtifactResponse\x12(\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x16.registrar.v1.Artifact\x12\'\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x18.registrar.v1.BundleFile\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\xac\x01\n\x13\x44ownloadFileRequest\x12\x15\n\x0b\x61rtifact_id\x18\x01 \x01(\tH\x00\x12,\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRefH\x00\x12\x0c\n\x04path\x18\x03 \x01(\t\x12&\n\x05range\x18\x04 \x01(\x0b\x32\x17.registrar.v1.ByteRange\x12\x0e\n\x06tenant\x18\x05 \x01(\tB\n\n\x08\x61rtifact\"\xb5\x01\n\x14\x44ownloadFileResponse\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .registrar.v1.DownloadFileHeaderH\x00\x12(\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x17.registrar.v1.FileChunkH\x00\x12\x34\n\x07trailer\x18\x03 \x01(\x0b\x32!.registrar.v1.DownloadFileTrailerH\x00\x42\t\n\x07message\"y\n\x12\x44ownloadFileHeader\x12&\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x18.registrar.v1.BundleFile\x12&\n\x05range\x18\x02 \x01(\x0b\x32\x17.registrar.v1.ByteRange\x12\x13\n\x0b\x61rtifact_id\x18\x03 \x01(\t\"9\n\x13\x44ownloadFileTrailer\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\xda\x01\n\x19\x43reateDownloadUrlsRequest\x12\x15\n\x0b\x61rtifact_id\x18\x01 \x01(\tH\x00\x12,\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRefH\x00\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\r\n\x05paths\x18\x04 \x03(\t\x12&\n\x03ttl\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\tB\n\n\x08\x61rtifact\"\xa4\x01\n\x1a\x43reateDownloadUrlsResponse\x12\'\n\x04urls\x18\x01 \x03(\x0b\x32\x19.registrar.v1.DownloadUrl\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12\x13\n\x0b\x61rtifact_id\x18\x04 \x01(\t\"B\n\x0b\x44ownloadUrl\x12&\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x18.registrar.v1.BundleFile\x12\x0b\n\x03url\x18\x02 \x01(\t\"x\n\x15VerifyArtifactRequest\x12\x15\n\x0b\x61rtifact_id\x18\x01 \x01(\tH\x00\x12,\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRefH\x00\x12\x0e\n\x06tenant\x18\x03 \x01(\tB\n\n\x08\x61rtifact\"\xad\x01\n\x16VerifyArtifactResponse\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.registrar.v1.VerifyProgressH\x00\x12*\n\x04\x66ile\x18\x02 \x01(\x0b\x32\x1a.registrar.v1.VerifiedFileH\x00\x12*\n\x08\x61rtifact\x18\x03 \x01(\x0b\x32\x16.registrar.v1.ArtifactH\x00\x42\t\n\x07message\"<\n\x0eVerifyProgress\x12\x15\n\rchecked_bytes\x18\x01 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x03\"{\n\x0cVerifiedFile\x12&\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x18.registrar.v1.BundleFile\x12\x11\n\tis_intact\x18\x02 \x01(\x08\x12\x15\n\rstored_sha256\x18\x03 \x01(\t\x12\x19\n\x11stored_size_bytes\x18\x04 \x01(\x03\x32\xcb\x08\n\x0f\x41rtifactService\x12]\n\x0eUploadArtifact\x12#.registrar.v1.UploadArtifactRequest\x1a$.registrar.v1.UploadArtifactResponse(\x01\x12U\n\x0c\x43reateUpload\x12!.registrar.v1.CreateUploadRequest\x1a\".registrar.v1.CreateUploadResponse\x12T\n\x0bWriteUpload\x12 .registrar.v1.WriteUploadRequest\x1a!.registrar.v1.WriteUploadResponse(\x01\x12Q\n\tGetUpload\x12\x1e.registrar.v1.GetUploadRequest\x1a\x1f.registrar.v1.GetUploadResponse\"\x03\x90\x02\x01\x12U\n\x0c\x43ommitUpload\x12!.registrar.v1.CommitUploadRequest\x1a\".registrar.v1.CommitUploadResponse\x12R\n\x0b\x41\x62ortUpload\x12 .registrar.v1.AbortUploadRequest\x1a!.registrar.v1.AbortUploadResponse\x12[\n\x0e\x43reatePartUrls\x12#.registrar.v1.CreatePartUrlsRequest\x1a$.registrar.v1.CreatePartUrlsResponse\x12R\n\x0bRecordParts\x12 .registrar.v1.RecordPartsRequest\x1a!.registrar.v1.RecordPartsResponse\x12W\n\x0bGetArtifact\x12 .registrar.v1.GetArtifactRequest\x1a!.registrar.v1.GetArtifactResponse\"\x03\x90\x02\x01\x12\\\n\x0c\x44ownloadFile\x12!.registrar.v1.DownloadFileRequest\x1a\".registrar.v1.DownloadFileResponse\"\x03\x90\x02\x01\x30\x01\x12g\n\x12\x43reateDownloadUrls\x12\'.registrar.v1.CreateDownloadUrlsRequest\x1a(.registrar.v1.CreateDownloadUrlsResponse\x12]\n\x0eVerifyArtifact\x12#.registrar.v1.VerifyArtifactRequest\x1a$.registrar.v1.VerifyArtifactResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'registrar.v1.artifact_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ARTIFACTSERVICE'].methods_by_name['GetUpload']._loaded_options = None
+  _globals['_ARTIFACTSERVICE'].methods_by_name['GetUpload']._serialized_options = b'\220\002\001'
   _globals['_ARTIFACTSERVICE'].methods_by_name['GetArtifact']._loaded_options = None
   _globals['_ARTIFACTSERVICE'].methods_by_name['GetArtifact']._serialized_options = b'\220\002\001'
   _globals['_ARTIFACTSERVICE'].methods_by_name['DownloadFile']._loaded_options = None
   _globals['_ARTIFACTSERVICE'].methods_by_name['DownloadFile']._serialized_options = b'\220\002\001'
-  _globals['_UPLOADARTIFACTREQUEST']._serialized_start=113
-  _globals['_UPLOADARTIFACTREQUEST']._serialized_end=243
-  _globals['_UPLOADARTIFACTHEADER']._serialized_start=245
-  _globals['_UPLOADARTIFACTHEADER']._serialized_end=348
-  _globals['_UPLOADARTIFACTRESPONSE']._serialized_start=350
-  _globals['_UPLOADARTIFACTRESPONSE']._serialized_end=461
-  _globals['_GETARTIFACTREQUEST']._serialized_start=464
-  _globals['_GETARTIFACTREQUEST']._serialized_end=667
-  _globals['_MANIFESTREF']._serialized_start=669
-  _globals['_MANIFESTREF']._serialized_end=746
-  _globals['_GETARTIFACTRESPONSE']._serialized_start=749
-  _globals['_GETARTIFACTRESPONSE']._serialized_end=878
-  _globals['_DOWNLOADFILEREQUEST']._serialized_start=881
-  _globals['_DOWNLOADFILEREQUEST']._serialized_end=1053
-  _globals['_DOWNLOADFILERESPONSE']._serialized_start=1056
-  _globals['_DOWNLOADFILERESPONSE']._serialized_end=1237
-  _globals['_DOWNLOADFILEHEADER']._serialized_start=1239
-  _globals['_DOWNLOADFILEHEADER']._serialized_end=1360
-  _globals['_DOWNLOADFILETRAILER']._serialized_start=1362
-  _globals['_DOWNLOADFILETRAILER']._serialized_end=1419
-  _globals['_ARTIFACTSERVICE']._serialized_start=1422
-  _globals['_ARTIFACTSERVICE']._serialized_end=1717
+  _globals['_UPLOADARTIFACTREQUEST']._serialized_start=178
+  _globals['_UPLOADARTIFACTREQUEST']._serialized_end=308
+  _globals['_UPLOADARTIFACTHEADER']._serialized_start=310
+  _globals['_UPLOADARTIFACTHEADER']._serialized_end=413
+  _globals['_UPLOADARTIFACTRESPONSE']._serialized_start=415
+  _globals['_UPLOADARTIFACTRESPONSE']._serialized_end=526
+  _globals['_CREATEUPLOADREQUEST']._serialized_start=528
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=630
+  _globals['_CREATEUPLOADRESPONSE']._serialized_start=633
+  _globals['_CREATEUPLOADRESPONSE']._serialized_end=781
+  _globals['_WRITEUPLOADREQUEST']._serialized_start=783
+  _globals['_WRITEUPLOADREQUEST']._serialized_end=907
+  _globals['_WRITEUPLOADHEADER']._serialized_start=909
+  _globals['_WRITEUPLOADHEADER']._serialized_end=1004
+  _globals['_WRITEUPLOADRESPONSE']._serialized_start=1006
+  _globals['_WRITEUPLOADRESPONSE']._serialized_end=1051
+  _globals['_GETUPLOADREQUEST']._serialized_start=1053
+  _globals['_GETUPLOADREQUEST']._serialized_end=1106
+  _globals['_GETUPLOADRESPONSE']._serialized_start=1109
+  _globals['_GETUPLOADRESPONSE']._serialized_end=1254
+  _globals['_COMMITUPLOADREQUEST']._serialized_start=1256
+  _globals['_COMMITUPLOADREQUEST']._serialized_end=1312
+  _globals['_COMMITUPLOADRESPONSE']._serialized_start=1314
+  _globals['_COMMITUPLOADRESPONSE']._serialized_end=1423
+  _globals['_ABORTUPLOADREQUEST']._serialized_start=1425
+  _globals['_ABORTUPLOADREQUEST']._serialized_end=1480
+  _globals['_ABORTUPLOADRESPONSE']._serialized_start=1482
+  _globals['_ABORTUPLOADRESPONSE']._serialized_end=1503
+  _globals['_CREATEPARTURLSREQUEST']._serialized_start=1506
+  _globals['_CREATEPARTURLSREQUEST']._serialized_end=1645
+  _globals['_CREATEPARTURLSRESPONSE']._serialized_start=1648
+  _globals['_CREATEPARTURLSRESPONSE']._serialized_end=1780
+  _globals['_PARTURL']._serialized_start=1782
+  _globals['_PARTURL']._serialized_end=1879
+  _globals['_RECORDPARTSREQUEST']._serialized_start=1881
+  _globals['_RECORDPARTSREQUEST']._serialized_end=1997
+  _globals['_SENTPART']._serialized_start=1999
+  _globals['_SENTPART']._serialized_end=2058
+  _globals['_RECORDPARTSRESPONSE']._serialized_start=2060
+  _globals['_RECORDPARTSRESPONSE']._serialized_end=2081
+  _globals['_GETARTIFACTREQUEST']._serialized_start=2084
+  _globals['_GETARTIFACTREQUEST']._serialized_end=2287
+  _globals['_MANIFESTREF']._serialized_start=2289
+  _globals['_MANIFESTREF']._serialized_end=2366
+  _globals['_GETARTIFACTRESPONSE']._serialized_start=2369
+  _globals['_GETARTIFACTRESPONSE']._serialized_end=2498
+  _globals['_DOWNLOADFILEREQUEST']._serialized_start=2501
+  _globals['_DOWNLOADFILEREQUEST']._serialized_end=2673
+  _globals['_DOWNLOADFILERESPONSE']._serialized_start=2676
+  _globals['_DOWNLOADFILERESPONSE']._serialized_end=2857
+  _globals['_DOWNLOADFILEHEADER']._serialized_start=2859
+  _globals['_DOWNLOADFILEHEADER']._serialized_end=2980
+  _globals['_DOWNLOADFILETRAILER']._serialized_start=2982
+  _globals['_DOWNLOADFILETRAILER']._serialized_end=3039
+  _globals['_CREATEDOWNLOADURLSREQUEST']._serialized_start=3042
+  _globals['_CREATEDOWNLOADURLSREQUEST']._serialized_end=3260
+  _globals['_CREATEDOWNLOADURLSRESPONSE']._serialized_start=3263
+  _globals['_CREATEDOWNLOADURLSRESPONSE']._serialized_end=3427
+  _globals['_DOWNLOADURL']._serialized_start=3429
+  _globals['_DOWNLOADURL']._serialized_end=3495
+  _globals['_VERIFYARTIFACTREQUEST']._serialized_start=3497
+  _globals['_VERIFYARTIFACTREQUEST']._serialized_end=3617
+  _globals['_VERIFYARTIFACTRESPONSE']._serialized_start=3620
+  _globals['_VERIFYARTIFACTRESPONSE']._serialized_end=3793
+  _globals['_VERIFYPROGRESS']._serialized_start=3795
+  _globals['_VERIFYPROGRESS']._serialized_end=3855
+  _globals['_VERIFIEDFILE']._serialized_start=3857
+  _globals['_VERIFIEDFILE']._serialized_end=3980
+  _globals['_ARTIFACTSERVICE']._serialized_start=3983
+  _globals['_ARTIFACTSERVICE']._serialized_end=5082
 # @@protoc_insertion_point(module_scope)

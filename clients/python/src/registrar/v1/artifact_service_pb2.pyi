@@ -5,7 +5,9 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from registrar.v1 import artifact_pb2 as _artifact_pb2
 from registrar.v1 import reference_pb2 as _reference_pb2
@@ -113,6 +115,512 @@ class UploadArtifactResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UploadArtifactResponse: _TypeAlias = UploadArtifactResponse  # noqa: Y015
+
+@_typing.final
+class CreateUploadRequest(_message.Message):
+    """CreateUploadRequest is the request of CreateUpload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    MANIFEST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def model(self) -> _reference_pb2.ModelRef:
+        """Model that the bundle is for. It need not exist yet."""
+
+    @_builtins.property
+    def manifest(self) -> _artifact_pb2.Manifest:
+        """What the bundle consists of."""
+
+    def __init__(
+        self,
+        *,
+        model: _reference_pb2.ModelRef | None = ...,
+        manifest: _artifact_pb2.Manifest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["manifest", b"manifest", "model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["manifest", b"manifest", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateUploadRequest: _TypeAlias = CreateUploadRequest  # noqa: Y015
+
+@_typing.final
+class CreateUploadResponse(_message.Message):
+    """CreateUploadResponse is the response of CreateUpload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def upload(self) -> _artifact_pb2.Upload:
+        """The session; absent when the model has the bundle."""
+
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[_artifact_pb2.FileUploadState]:
+        """How far each file is that is not there yet; at most 50,000 ranges in all, what is more once these are sent."""
+
+    @_builtins.property
+    def artifact(self) -> _artifact_pb2.Artifact:
+        """The bundle, when the model has it already: there is nothing to do."""
+
+    def __init__(
+        self,
+        *,
+        upload: _artifact_pb2.Upload | None = ...,
+        files: _abc.Iterable[_artifact_pb2.FileUploadState] | None = ...,
+        artifact: _artifact_pb2.Artifact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "upload", b"upload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "files", b"files", "upload", b"upload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateUploadResponse: _TypeAlias = CreateUploadResponse  # noqa: Y015
+
+@_typing.final
+class WriteUploadRequest(_message.Message):
+    """WriteUploadRequest is one message of WriteUpload's stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> Global___WriteUploadHeader:
+        """The first message, and only that."""
+
+    @_builtins.property
+    def chunk(self) -> _artifact_pb2.FileChunk:
+        """Every other. `file` is the index in the manifest, `offset` the place in the file."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___WriteUploadHeader | None = ...,
+        chunk: _artifact_pb2.FileChunk | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "message", b"message"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["header", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___WriteUploadRequest: _TypeAlias = WriteUploadRequest  # noqa: Y015
+
+@_typing.final
+class WriteUploadHeader(_message.Message):
+    """WriteUploadHeader begins a stream of ranges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    RANGES_FIELD_NUMBER: _builtins.int
+    upload_id: _builtins.str
+    """The session."""
+    tenant: _builtins.str
+    """Tenant of the session; empty: the caller's."""
+    @_builtins.property
+    def ranges(self) -> _containers.RepeatedCompositeFieldContainer[_artifact_pb2.FileRange]:
+        """What will come, in this order: 1 to 1,000 ranges, no two of which overlap."""
+
+    def __init__(
+        self,
+        *,
+        upload_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+        ranges: _abc.Iterable[_artifact_pb2.FileRange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ranges", b"ranges", "tenant", b"tenant", "upload_id", b"upload_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WriteUploadHeader: _TypeAlias = WriteUploadHeader  # noqa: Y015
+
+@_typing.final
+class WriteUploadResponse(_message.Message):
+    """WriteUploadResponse is the response of WriteUpload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIVED_BYTES_FIELD_NUMBER: _builtins.int
+    received_bytes: _builtins.int
+    """Bytes of this stream; all are durable."""
+    def __init__(
+        self,
+        *,
+        received_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["received_bytes", b"received_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WriteUploadResponse: _TypeAlias = WriteUploadResponse  # noqa: Y015
+
+@_typing.final
+class GetUploadRequest(_message.Message):
+    """GetUploadRequest is the request of GetUpload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    upload_id: _builtins.str
+    """The session."""
+    tenant: _builtins.str
+    """Tenant of the session; empty: the caller's."""
+    def __init__(
+        self,
+        *,
+        upload_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant", "upload_id", b"upload_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUploadRequest: _TypeAlias = GetUploadRequest  # noqa: Y015
+
+@_typing.final
+class GetUploadResponse(_message.Message):
+    """GetUploadResponse is the response of GetUpload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def upload(self) -> _artifact_pb2.Upload:
+        """The session; absent when its bundle is committed."""
+
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[_artifact_pb2.FileUploadState]:
+        """How far each file is that is not there yet; at most 50,000 ranges in all, what is more once these are sent."""
+
+    @_builtins.property
+    def artifact(self) -> _artifact_pb2.Artifact:
+        """The bundle, when it is committed."""
+
+    def __init__(
+        self,
+        *,
+        upload: _artifact_pb2.Upload | None = ...,
+        files: _abc.Iterable[_artifact_pb2.FileUploadState] | None = ...,
+        artifact: _artifact_pb2.Artifact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "upload", b"upload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "files", b"files", "upload", b"upload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUploadResponse: _TypeAlias = GetUploadResponse  # noqa: Y015
+
+@_typing.final
+class CommitUploadRequest(_message.Message):
+    """CommitUploadRequest is the request of CommitUpload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    upload_id: _builtins.str
+    """The session. It identifies the request: a repetition answers the same bundle."""
+    tenant: _builtins.str
+    """Tenant of the session; empty: the caller's."""
+    def __init__(
+        self,
+        *,
+        upload_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant", "upload_id", b"upload_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommitUploadRequest: _TypeAlias = CommitUploadRequest  # noqa: Y015
+
+@_typing.final
+class CommitUploadResponse(_message.Message):
+    """CommitUploadResponse is the response of CommitUpload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    IS_EXISTING_FIELD_NUMBER: _builtins.int
+    EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    is_existing: _builtins.bool
+    """Whether it was committed before."""
+    event_sequence: _builtins.int
+    """Sequence of the event that this change made; 0 when nothing changed."""
+    @_builtins.property
+    def artifact(self) -> _artifact_pb2.Artifact:
+        """The committed bundle."""
+
+    def __init__(
+        self,
+        *,
+        artifact: _artifact_pb2.Artifact | None = ...,
+        is_existing: _builtins.bool = ...,
+        event_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "event_sequence", b"event_sequence", "is_existing", b"is_existing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommitUploadResponse: _TypeAlias = CommitUploadResponse  # noqa: Y015
+
+@_typing.final
+class AbortUploadRequest(_message.Message):
+    """AbortUploadRequest is the request of AbortUpload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    upload_id: _builtins.str
+    """The session. It identifies the request."""
+    tenant: _builtins.str
+    """Tenant of the session; empty: the caller's."""
+    def __init__(
+        self,
+        *,
+        upload_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant", "upload_id", b"upload_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AbortUploadRequest: _TypeAlias = AbortUploadRequest  # noqa: Y015
+
+@_typing.final
+class AbortUploadResponse(_message.Message):
+    """AbortUploadResponse is the response of AbortUpload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AbortUploadResponse: _TypeAlias = AbortUploadResponse  # noqa: Y015
+
+@_typing.final
+class CreatePartUrlsRequest(_message.Message):
+    """CreatePartUrlsRequest is the request of CreatePartUrls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    RANGES_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    upload_id: _builtins.str
+    """The session."""
+    tenant: _builtins.str
+    """Tenant of the session; empty: the caller's."""
+    @_builtins.property
+    def ranges(self) -> _containers.RepeatedCompositeFieldContainer[_artifact_pb2.FileRange]:
+        """What will be sent, in ranges of whole parts; together at most 1,000 parts."""
+
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """How long the URLs hold. Absent: 15 minutes. At most an hour."""
+
+    def __init__(
+        self,
+        *,
+        upload_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+        ranges: _abc.Iterable[_artifact_pb2.FileRange] | None = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ranges", b"ranges", "tenant", b"tenant", "ttl", b"ttl", "upload_id", b"upload_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreatePartUrlsRequest: _TypeAlias = CreatePartUrlsRequest  # noqa: Y015
+
+@_typing.final
+class CreatePartUrlsResponse(_message.Message):
+    """CreatePartUrlsResponse is the response of CreatePartUrls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URLS_FIELD_NUMBER: _builtins.int
+    WRITER_EPOCH_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    writer_epoch: _builtins.int
+    """Names this writer to RecordParts."""
+    @_builtins.property
+    def urls(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartUrl]:
+        """One for each part, in the order of the ranges."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when the URLs hold."""
+
+    def __init__(
+        self,
+        *,
+        urls: _abc.Iterable[Global___PartUrl] | None = ...,
+        writer_epoch: _builtins.int = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "urls", b"urls", "writer_epoch", b"writer_epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreatePartUrlsResponse: _TypeAlias = CreatePartUrlsResponse  # noqa: Y015
+
+@_typing.final
+class PartUrl(_message.Message):
+    """PartUrl is where to send one part."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    PART_NUMBER_FIELD_NUMBER: _builtins.int
+    RANGE_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    file: _builtins.int
+    """Index of the file in the manifest."""
+    part_number: _builtins.int
+    """Number of the part in its file, from 1."""
+    url: _builtins.str
+    """The presigned URL for HTTP PUT. A secret until it expires."""
+    @_builtins.property
+    def range(self) -> _artifact_pb2.ByteRange:
+        """The bytes to send, no more and no less."""
+
+    def __init__(
+        self,
+        *,
+        file: _builtins.int = ...,
+        part_number: _builtins.int = ...,
+        range: _artifact_pb2.ByteRange | None = ...,
+        url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["range", b"range"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "part_number", b"part_number", "range", b"range", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartUrl: _TypeAlias = PartUrl  # noqa: Y015
+
+@_typing.final
+class RecordPartsRequest(_message.Message):
+    """RecordPartsRequest is the request of RecordParts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    WRITER_EPOCH_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    upload_id: _builtins.str
+    """The session."""
+    tenant: _builtins.str
+    """Tenant of the session; empty: the caller's."""
+    writer_epoch: _builtins.int
+    """As CreatePartUrls answered it."""
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SentPart]:
+        """The parts that were sent; 1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        upload_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+        writer_epoch: _builtins.int = ...,
+        parts: _abc.Iterable[Global___SentPart] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parts", b"parts", "tenant", b"tenant", "upload_id", b"upload_id", "writer_epoch", b"writer_epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordPartsRequest: _TypeAlias = RecordPartsRequest  # noqa: Y015
+
+@_typing.final
+class SentPart(_message.Message):
+    """SentPart is a part that the store has taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    PART_NUMBER_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    file: _builtins.int
+    """Index of the file in the manifest."""
+    part_number: _builtins.int
+    """Number of the part in its file, from 1."""
+    etag: _builtins.str
+    """The `ETag` that the store answered, with or without its quotes; at most 256 characters."""
+    def __init__(
+        self,
+        *,
+        file: _builtins.int = ...,
+        part_number: _builtins.int = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "file", b"file", "part_number", b"part_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SentPart: _TypeAlias = SentPart  # noqa: Y015
+
+@_typing.final
+class RecordPartsResponse(_message.Message):
+    """RecordPartsResponse is the response of RecordParts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordPartsResponse: _TypeAlias = RecordPartsResponse  # noqa: Y015
 
 @_typing.final
 class GetArtifactRequest(_message.Message):
@@ -365,3 +873,257 @@ class DownloadFileTrailer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DownloadFileTrailer: _TypeAlias = DownloadFileTrailer  # noqa: Y015
+
+@_typing.final
+class CreateDownloadUrlsRequest(_message.Message):
+    """CreateDownloadUrlsRequest is the request of CreateDownloadUrls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIFACT_ID_FIELD_NUMBER: _builtins.int
+    REF_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    artifact_id: _builtins.str
+    """By its id."""
+    tenant: _builtins.str
+    """Tenant of `artifact_id`; empty: the caller's. A version names its tenant itself."""
+    page_size: _builtins.int
+    """Most files in one page. 0 or over 1,000: 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with all else unchanged. Empty: the first page."""
+    @_builtins.property
+    def ref(self) -> _reference_pb2.ModelVersionRef:
+        """The one of this version."""
+
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Paths of the files, at most 1,000. Empty: all files, in pages."""
+
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """How long the URLs hold. Absent: 15 minutes. At most an hour."""
+
+    def __init__(
+        self,
+        *,
+        artifact_id: _builtins.str = ...,
+        ref: _reference_pb2.ModelVersionRef | None = ...,
+        tenant: _builtins.str = ...,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "artifact_id", b"artifact_id", "ref", b"ref", "ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "artifact_id", b"artifact_id", "page_size", b"page_size", "page_token", b"page_token", "paths", b"paths", "ref", b"ref", "tenant", b"tenant", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_artifact: _TypeAlias = _typing.Literal["artifact_id", "ref"]  # noqa: Y015
+    _WhichOneofArgType_artifact: _TypeAlias = _typing.Literal["artifact", b"artifact"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_artifact) -> _WhichOneofReturnType_artifact | None: ...
+
+Global___CreateDownloadUrlsRequest: _TypeAlias = CreateDownloadUrlsRequest  # noqa: Y015
+
+@_typing.final
+class CreateDownloadUrlsResponse(_message.Message):
+    """CreateDownloadUrlsResponse is the response of CreateDownloadUrls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URLS_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ARTIFACT_ID_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty: this was the last."""
+    artifact_id: _builtins.str
+    """The bundle."""
+    @_builtins.property
+    def urls(self) -> _containers.RepeatedCompositeFieldContainer[Global___DownloadUrl]:
+        """One for each file."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when the URLs hold."""
+
+    def __init__(
+        self,
+        *,
+        urls: _abc.Iterable[Global___DownloadUrl] | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        next_page_token: _builtins.str = ...,
+        artifact_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_id", b"artifact_id", "expire_time", b"expire_time", "next_page_token", b"next_page_token", "urls", b"urls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateDownloadUrlsResponse: _TypeAlias = CreateDownloadUrlsResponse  # noqa: Y015
+
+@_typing.final
+class DownloadUrl(_message.Message):
+    """DownloadUrl is where to read one file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """The presigned URL for HTTP GET; ranges may be asked for. A secret until it expires."""
+    @_builtins.property
+    def file(self) -> _artifact_pb2.BundleFile:
+        """The file, with the size and digest that its bytes must have."""
+
+    def __init__(
+        self,
+        *,
+        file: _artifact_pb2.BundleFile | None = ...,
+        url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["file", b"file"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadUrl: _TypeAlias = DownloadUrl  # noqa: Y015
+
+@_typing.final
+class VerifyArtifactRequest(_message.Message):
+    """VerifyArtifactRequest is the request of VerifyArtifact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIFACT_ID_FIELD_NUMBER: _builtins.int
+    REF_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    artifact_id: _builtins.str
+    """By its id."""
+    tenant: _builtins.str
+    """Tenant of `artifact_id`; empty: the caller's. A version names its tenant itself."""
+    @_builtins.property
+    def ref(self) -> _reference_pb2.ModelVersionRef:
+        """The one of this version."""
+
+    def __init__(
+        self,
+        *,
+        artifact_id: _builtins.str = ...,
+        ref: _reference_pb2.ModelVersionRef | None = ...,
+        tenant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "artifact_id", b"artifact_id", "ref", b"ref"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "artifact_id", b"artifact_id", "ref", b"ref", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_artifact: _TypeAlias = _typing.Literal["artifact_id", "ref"]  # noqa: Y015
+    _WhichOneofArgType_artifact: _TypeAlias = _typing.Literal["artifact", b"artifact"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_artifact) -> _WhichOneofReturnType_artifact | None: ...
+
+Global___VerifyArtifactRequest: _TypeAlias = VerifyArtifactRequest  # noqa: Y015
+
+@_typing.final
+class VerifyArtifactResponse(_message.Message):
+    """VerifyArtifactResponse is one message of VerifyArtifact's stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___VerifyProgress:
+        """How far it is."""
+
+    @_builtins.property
+    def file(self) -> Global___VerifiedFile:
+        """A file was read whole."""
+
+    @_builtins.property
+    def artifact(self) -> _artifact_pb2.Artifact:
+        """The last message: every file holds."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___VerifyProgress | None = ...,
+        file: Global___VerifiedFile | None = ...,
+        artifact: _artifact_pb2.Artifact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "file", b"file", "message", b"message", "progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "file", b"file", "message", b"message", "progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["progress", "file", "artifact"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___VerifyArtifactResponse: _TypeAlias = VerifyArtifactResponse  # noqa: Y015
+
+@_typing.final
+class VerifyProgress(_message.Message):
+    """VerifyProgress says how far a verification is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKED_BYTES_FIELD_NUMBER: _builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    checked_bytes: _builtins.int
+    """Bytes read so far."""
+    total_bytes: _builtins.int
+    """Bytes of the bundle."""
+    def __init__(
+        self,
+        *,
+        checked_bytes: _builtins.int = ...,
+        total_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_bytes", b"checked_bytes", "total_bytes", b"total_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyProgress: _TypeAlias = VerifyProgress  # noqa: Y015
+
+@_typing.final
+class VerifiedFile(_message.Message):
+    """VerifiedFile says what became of one file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    IS_INTACT_FIELD_NUMBER: _builtins.int
+    STORED_SHA256_FIELD_NUMBER: _builtins.int
+    STORED_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    is_intact: _builtins.bool
+    """Whether the stored bytes are those."""
+    stored_sha256: _builtins.str
+    """SHA-256 of the stored bytes, 64 hex digits; empty: the file is gone."""
+    stored_size_bytes: _builtins.int
+    """Size of the stored file in bytes."""
+    @_builtins.property
+    def file(self) -> _artifact_pb2.BundleFile:
+        """The file, as the manifest has it."""
+
+    def __init__(
+        self,
+        *,
+        file: _artifact_pb2.BundleFile | None = ...,
+        is_intact: _builtins.bool = ...,
+        stored_sha256: _builtins.str = ...,
+        stored_size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["file", b"file"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "is_intact", b"is_intact", "stored_sha256", b"stored_sha256", "stored_size_bytes", b"stored_size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifiedFile: _TypeAlias = VerifiedFile  # noqa: Y015

@@ -44,6 +44,41 @@ class ArtifactServiceStub(object):
                 request_serializer=registrar_dot_v1_dot_artifact__service__pb2.UploadArtifactRequest.SerializeToString,
                 response_deserializer=registrar_dot_v1_dot_artifact__service__pb2.UploadArtifactResponse.FromString,
                 _registered_method=True)
+        self.CreateUpload = channel.unary_unary(
+                '/registrar.v1.ArtifactService/CreateUpload',
+                request_serializer=registrar_dot_v1_dot_artifact__service__pb2.CreateUploadRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_artifact__service__pb2.CreateUploadResponse.FromString,
+                _registered_method=True)
+        self.WriteUpload = channel.stream_unary(
+                '/registrar.v1.ArtifactService/WriteUpload',
+                request_serializer=registrar_dot_v1_dot_artifact__service__pb2.WriteUploadRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_artifact__service__pb2.WriteUploadResponse.FromString,
+                _registered_method=True)
+        self.GetUpload = channel.unary_unary(
+                '/registrar.v1.ArtifactService/GetUpload',
+                request_serializer=registrar_dot_v1_dot_artifact__service__pb2.GetUploadRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_artifact__service__pb2.GetUploadResponse.FromString,
+                _registered_method=True)
+        self.CommitUpload = channel.unary_unary(
+                '/registrar.v1.ArtifactService/CommitUpload',
+                request_serializer=registrar_dot_v1_dot_artifact__service__pb2.CommitUploadRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_artifact__service__pb2.CommitUploadResponse.FromString,
+                _registered_method=True)
+        self.AbortUpload = channel.unary_unary(
+                '/registrar.v1.ArtifactService/AbortUpload',
+                request_serializer=registrar_dot_v1_dot_artifact__service__pb2.AbortUploadRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_artifact__service__pb2.AbortUploadResponse.FromString,
+                _registered_method=True)
+        self.CreatePartUrls = channel.unary_unary(
+                '/registrar.v1.ArtifactService/CreatePartUrls',
+                request_serializer=registrar_dot_v1_dot_artifact__service__pb2.CreatePartUrlsRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_artifact__service__pb2.CreatePartUrlsResponse.FromString,
+                _registered_method=True)
+        self.RecordParts = channel.unary_unary(
+                '/registrar.v1.ArtifactService/RecordParts',
+                request_serializer=registrar_dot_v1_dot_artifact__service__pb2.RecordPartsRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_artifact__service__pb2.RecordPartsResponse.FromString,
+                _registered_method=True)
         self.GetArtifact = channel.unary_unary(
                 '/registrar.v1.ArtifactService/GetArtifact',
                 request_serializer=registrar_dot_v1_dot_artifact__service__pb2.GetArtifactRequest.SerializeToString,
@@ -53,6 +88,16 @@ class ArtifactServiceStub(object):
                 '/registrar.v1.ArtifactService/DownloadFile',
                 request_serializer=registrar_dot_v1_dot_artifact__service__pb2.DownloadFileRequest.SerializeToString,
                 response_deserializer=registrar_dot_v1_dot_artifact__service__pb2.DownloadFileResponse.FromString,
+                _registered_method=True)
+        self.CreateDownloadUrls = channel.unary_unary(
+                '/registrar.v1.ArtifactService/CreateDownloadUrls',
+                request_serializer=registrar_dot_v1_dot_artifact__service__pb2.CreateDownloadUrlsRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_artifact__service__pb2.CreateDownloadUrlsResponse.FromString,
+                _registered_method=True)
+        self.VerifyArtifact = channel.unary_stream(
+                '/registrar.v1.ArtifactService/VerifyArtifact',
+                request_serializer=registrar_dot_v1_dot_artifact__service__pb2.VerifyArtifactRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_artifact__service__pb2.VerifyArtifactResponse.FromString,
                 _registered_method=True)
 
 
@@ -73,6 +118,86 @@ class ArtifactServiceServicer(object):
         Errors: INVALID_ARGUMENT STREAM_MALFORMED (no header, two headers, wrong order, chunk too large), SIZE_MISMATCH,
         DIGEST_MISMATCH, CHUNK_CORRUPT; OUT_OF_RANGE OFFSET_MISMATCH; FAILED_PRECONDITION MODEL_DELETED;
         RESOURCE_EXHAUSTED STORE_FULL; NOT_FOUND TENANT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateUpload(self, request, context):
+        """CreateUpload opens an upload session for a bundle, or finds the one that is open: everybody who pushes the same
+        manifest for the same model writes to the same session, so a push goes on wherever the one before broke off.
+
+        Says per file what is missing. Files that a readable model of the tenant has already are copied by the store.
+        A bundle that the model has already is answered instead of a session. Being named by its content, it takes no
+        request id: a repetition finds the same session.
+        Errors: FAILED_PRECONDITION MODEL_DELETED; NOT_FOUND TENANT_NOT_FOUND; UNAVAILABLE DATABASE_BUSY while the session
+        before is being cleared away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WriteUpload(self, request_iterator, context):
+        """WriteUpload streams ranges of files into a session: a header that names them, then their chunks, range after range
+        in the header's order, each in the order of its offsets. Several streams may write at once.
+
+        Parts are durable as soon as they are full, whatever becomes of the stream; GetUpload says which. Who names a range
+        takes it over: a stream that wrote to it before can add nothing more and ends in ABORTED WRITER_REPLACED.
+        Errors: NOT_FOUND UPLOAD_NOT_FOUND; OUT_OF_RANGE RANGE_NOT_MISSING (the range does not begin and end at parts, or
+        covers what is there), OFFSET_MISMATCH (a chunk does not begin where the one before ended); INVALID_ARGUMENT
+        STREAM_MALFORMED, SIZE_MISMATCH, DIGEST_MISMATCH (then the whole file is missing again), CHUNK_CORRUPT; ABORTED
+        WRITER_REPLACED; RESOURCE_EXHAUSTED STORE_FULL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUpload(self, request, context):
+        """GetUpload says how far a session is. What it reports as received is durable.
+
+        Errors: NOT_FOUND UPLOAD_NOT_FOUND (also when it expired or was aborted).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CommitUpload(self, request, context):
+        """CommitUpload makes the bundle visible, once every file is there and verified. Files that did not come in one stream
+        are read back first; while that or a copy goes on, UPLOAD_PENDING says when to ask again.
+
+        Succeeds at once when somebody else committed the same bundle meanwhile, and when repeated.
+        Errors: NOT_FOUND UPLOAD_NOT_FOUND; FAILED_PRECONDITION UPLOAD_INCOMPLETE (GetUpload says what is missing);
+        INVALID_ARGUMENT DIGEST_MISMATCH (once; the file is missing again); UNAVAILABLE UPLOAD_PENDING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AbortUpload(self, request, context):
+        """AbortUpload gives a session up; its parts are cleared away soon. A session that is gone is no error.
+
+        Errors: FAILED_PRECONDITION UPLOAD_COMMITTED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreatePartUrls(self, request, context):
+        """CreatePartUrls gives out presigned URLs to send parts of a session straight to the store, for writers next to it.
+        Send each part by HTTP PUT, keep the `ETag` of the answer, and tell RecordParts. Audited.
+
+        Like a WriteUpload, it takes the ranges over from whoever wrote to them before.
+        Errors: NOT_FOUND UPLOAD_NOT_FOUND; OUT_OF_RANGE RANGE_NOT_MISSING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordParts(self, request, context):
+        """RecordParts tells the registry of parts that were sent straight to the store. All are recorded or none. Their bytes
+        are verified when the file is whole.
+
+        Errors: NOT_FOUND UPLOAD_NOT_FOUND; ABORTED WRITER_REPLACED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,6 +224,28 @@ class ArtifactServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateDownloadUrls(self, request, context):
+        """CreateDownloadUrls gives out presigned URLs to read files straight from the store, for readers next to it. Audited.
+
+        The URLs carry no promise: compare what they give with the size and SHA-256 that stand beside them.
+        Errors: NOT_FOUND ARTIFACT_NOT_FOUND, ARTIFACT_FILE_NOT_FOUND or what the reference names; FAILED_PRECONDITION
+        ARTIFACT_UNVERIFIED; INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyArtifact(self, request, context):
+        """VerifyArtifact reads every stored byte of a bundle again and compares it with the manifest: a message for each file
+        and now and then one on the way, at the end one for the bundle. Success is recorded as its `verify_time`.
+
+        Errors: NOT_FOUND ARTIFACT_NOT_FOUND or what the reference names; FAILED_PRECONDITION ARTIFACT_UNVERIFIED; DATA_LOSS
+        ARTIFACT_CORRUPT after all files were named, when one does not hold.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ArtifactServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -106,6 +253,41 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
                     servicer.UploadArtifact,
                     request_deserializer=registrar_dot_v1_dot_artifact__service__pb2.UploadArtifactRequest.FromString,
                     response_serializer=registrar_dot_v1_dot_artifact__service__pb2.UploadArtifactResponse.SerializeToString,
+            ),
+            'CreateUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateUpload,
+                    request_deserializer=registrar_dot_v1_dot_artifact__service__pb2.CreateUploadRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_artifact__service__pb2.CreateUploadResponse.SerializeToString,
+            ),
+            'WriteUpload': grpc.stream_unary_rpc_method_handler(
+                    servicer.WriteUpload,
+                    request_deserializer=registrar_dot_v1_dot_artifact__service__pb2.WriteUploadRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_artifact__service__pb2.WriteUploadResponse.SerializeToString,
+            ),
+            'GetUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpload,
+                    request_deserializer=registrar_dot_v1_dot_artifact__service__pb2.GetUploadRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_artifact__service__pb2.GetUploadResponse.SerializeToString,
+            ),
+            'CommitUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommitUpload,
+                    request_deserializer=registrar_dot_v1_dot_artifact__service__pb2.CommitUploadRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_artifact__service__pb2.CommitUploadResponse.SerializeToString,
+            ),
+            'AbortUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.AbortUpload,
+                    request_deserializer=registrar_dot_v1_dot_artifact__service__pb2.AbortUploadRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_artifact__service__pb2.AbortUploadResponse.SerializeToString,
+            ),
+            'CreatePartUrls': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreatePartUrls,
+                    request_deserializer=registrar_dot_v1_dot_artifact__service__pb2.CreatePartUrlsRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_artifact__service__pb2.CreatePartUrlsResponse.SerializeToString,
+            ),
+            'RecordParts': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordParts,
+                    request_deserializer=registrar_dot_v1_dot_artifact__service__pb2.RecordPartsRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_artifact__service__pb2.RecordPartsResponse.SerializeToString,
             ),
             'GetArtifact': grpc.unary_unary_rpc_method_handler(
                     servicer.GetArtifact,
@@ -116,6 +298,16 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
                     servicer.DownloadFile,
                     request_deserializer=registrar_dot_v1_dot_artifact__service__pb2.DownloadFileRequest.FromString,
                     response_serializer=registrar_dot_v1_dot_artifact__service__pb2.DownloadFileResponse.SerializeToString,
+            ),
+            'CreateDownloadUrls': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateDownloadUrls,
+                    request_deserializer=registrar_dot_v1_dot_artifact__service__pb2.CreateDownloadUrlsRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_artifact__service__pb2.CreateDownloadUrlsResponse.SerializeToString,
+            ),
+            'VerifyArtifact': grpc.unary_stream_rpc_method_handler(
+                    servicer.VerifyArtifact,
+                    request_deserializer=registrar_dot_v1_dot_artifact__service__pb2.VerifyArtifactRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_artifact__service__pb2.VerifyArtifactResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -150,6 +342,195 @@ class ArtifactService(object):
             '/registrar.v1.ArtifactService/UploadArtifact',
             registrar_dot_v1_dot_artifact__service__pb2.UploadArtifactRequest.SerializeToString,
             registrar_dot_v1_dot_artifact__service__pb2.UploadArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.ArtifactService/CreateUpload',
+            registrar_dot_v1_dot_artifact__service__pb2.CreateUploadRequest.SerializeToString,
+            registrar_dot_v1_dot_artifact__service__pb2.CreateUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteUpload(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/registrar.v1.ArtifactService/WriteUpload',
+            registrar_dot_v1_dot_artifact__service__pb2.WriteUploadRequest.SerializeToString,
+            registrar_dot_v1_dot_artifact__service__pb2.WriteUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.ArtifactService/GetUpload',
+            registrar_dot_v1_dot_artifact__service__pb2.GetUploadRequest.SerializeToString,
+            registrar_dot_v1_dot_artifact__service__pb2.GetUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommitUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.ArtifactService/CommitUpload',
+            registrar_dot_v1_dot_artifact__service__pb2.CommitUploadRequest.SerializeToString,
+            registrar_dot_v1_dot_artifact__service__pb2.CommitUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AbortUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.ArtifactService/AbortUpload',
+            registrar_dot_v1_dot_artifact__service__pb2.AbortUploadRequest.SerializeToString,
+            registrar_dot_v1_dot_artifact__service__pb2.AbortUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreatePartUrls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.ArtifactService/CreatePartUrls',
+            registrar_dot_v1_dot_artifact__service__pb2.CreatePartUrlsRequest.SerializeToString,
+            registrar_dot_v1_dot_artifact__service__pb2.CreatePartUrlsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordParts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.ArtifactService/RecordParts',
+            registrar_dot_v1_dot_artifact__service__pb2.RecordPartsRequest.SerializeToString,
+            registrar_dot_v1_dot_artifact__service__pb2.RecordPartsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -204,6 +585,60 @@ class ArtifactService(object):
             '/registrar.v1.ArtifactService/DownloadFile',
             registrar_dot_v1_dot_artifact__service__pb2.DownloadFileRequest.SerializeToString,
             registrar_dot_v1_dot_artifact__service__pb2.DownloadFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateDownloadUrls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.ArtifactService/CreateDownloadUrls',
+            registrar_dot_v1_dot_artifact__service__pb2.CreateDownloadUrlsRequest.SerializeToString,
+            registrar_dot_v1_dot_artifact__service__pb2.CreateDownloadUrlsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/registrar.v1.ArtifactService/VerifyArtifact',
+            registrar_dot_v1_dot_artifact__service__pb2.VerifyArtifactRequest.SerializeToString,
+            registrar_dot_v1_dot_artifact__service__pb2.VerifyArtifactResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,58 @@ class ArtifactServiceStub:
     DIGEST_MISMATCH, CHUNK_CORRUPT; OUT_OF_RANGE OFFSET_MISMATCH; FAILED_PRECONDITION MODEL_DELETED;
     RESOURCE_EXHAUSTED STORE_FULL; NOT_FOUND TENANT_NOT_FOUND.
     """
+    CreateUpload: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.CreateUploadRequest, _artifact_service_pb2.CreateUploadResponse]
+    """CreateUpload opens an upload session for a bundle, or finds the one that is open: everybody who pushes the same
+    manifest for the same model writes to the same session, so a push goes on wherever the one before broke off.
+
+    Says per file what is missing. Files that a readable model of the tenant has already are copied by the store.
+    A bundle that the model has already is answered instead of a session. Being named by its content, it takes no
+    request id: a repetition finds the same session.
+    Errors: FAILED_PRECONDITION MODEL_DELETED; NOT_FOUND TENANT_NOT_FOUND; UNAVAILABLE DATABASE_BUSY while the session
+    before is being cleared away.
+    """
+    WriteUpload: _grpc.StreamUnaryMultiCallable[_artifact_service_pb2.WriteUploadRequest, _artifact_service_pb2.WriteUploadResponse]
+    """WriteUpload streams ranges of files into a session: a header that names them, then their chunks, range after range
+    in the header's order, each in the order of its offsets. Several streams may write at once.
+
+    Parts are durable as soon as they are full, whatever becomes of the stream; GetUpload says which. Who names a range
+    takes it over: a stream that wrote to it before can add nothing more and ends in ABORTED WRITER_REPLACED.
+    Errors: NOT_FOUND UPLOAD_NOT_FOUND; OUT_OF_RANGE RANGE_NOT_MISSING (the range does not begin and end at parts, or
+    covers what is there), OFFSET_MISMATCH (a chunk does not begin where the one before ended); INVALID_ARGUMENT
+    STREAM_MALFORMED, SIZE_MISMATCH, DIGEST_MISMATCH (then the whole file is missing again), CHUNK_CORRUPT; ABORTED
+    WRITER_REPLACED; RESOURCE_EXHAUSTED STORE_FULL.
+    """
+    GetUpload: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.GetUploadRequest, _artifact_service_pb2.GetUploadResponse]
+    """GetUpload says how far a session is. What it reports as received is durable.
+
+    Errors: NOT_FOUND UPLOAD_NOT_FOUND (also when it expired or was aborted).
+    """
+    CommitUpload: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.CommitUploadRequest, _artifact_service_pb2.CommitUploadResponse]
+    """CommitUpload makes the bundle visible, once every file is there and verified. Files that did not come in one stream
+    are read back first; while that or a copy goes on, UPLOAD_PENDING says when to ask again.
+
+    Succeeds at once when somebody else committed the same bundle meanwhile, and when repeated.
+    Errors: NOT_FOUND UPLOAD_NOT_FOUND; FAILED_PRECONDITION UPLOAD_INCOMPLETE (GetUpload says what is missing);
+    INVALID_ARGUMENT DIGEST_MISMATCH (once; the file is missing again); UNAVAILABLE UPLOAD_PENDING.
+    """
+    AbortUpload: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.AbortUploadRequest, _artifact_service_pb2.AbortUploadResponse]
+    """AbortUpload gives a session up; its parts are cleared away soon. A session that is gone is no error.
+
+    Errors: FAILED_PRECONDITION UPLOAD_COMMITTED.
+    """
+    CreatePartUrls: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.CreatePartUrlsRequest, _artifact_service_pb2.CreatePartUrlsResponse]
+    """CreatePartUrls gives out presigned URLs to send parts of a session straight to the store, for writers next to it.
+    Send each part by HTTP PUT, keep the `ETag` of the answer, and tell RecordParts. Audited.
+
+    Like a WriteUpload, it takes the ranges over from whoever wrote to them before.
+    Errors: NOT_FOUND UPLOAD_NOT_FOUND; OUT_OF_RANGE RANGE_NOT_MISSING.
+    """
+    RecordParts: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.RecordPartsRequest, _artifact_service_pb2.RecordPartsResponse]
+    """RecordParts tells the registry of parts that were sent straight to the store. All are recorded or none. Their bytes
+    are verified when the file is whole.
+
+    Errors: NOT_FOUND UPLOAD_NOT_FOUND; ABORTED WRITER_REPLACED.
+    """
     GetArtifact: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.GetArtifactRequest, _artifact_service_pb2.GetArtifactResponse]
     """GetArtifact reads what a bundle is and, in pages, which files it has.
 
@@ -60,6 +112,20 @@ class ArtifactServiceStub:
     A whole file is verified on its way: DATA_LOSS instead of a trailer when its bytes are not what was pushed.
     Errors: NOT_FOUND ARTIFACT_NOT_FOUND, ARTIFACT_FILE_NOT_FOUND or what the reference names; OUT_OF_RANGE
     RANGE_INVALID; FAILED_PRECONDITION ARTIFACT_UNVERIFIED; DATA_LOSS ARTIFACT_CORRUPT.
+    """
+    CreateDownloadUrls: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.CreateDownloadUrlsRequest, _artifact_service_pb2.CreateDownloadUrlsResponse]
+    """CreateDownloadUrls gives out presigned URLs to read files straight from the store, for readers next to it. Audited.
+
+    The URLs carry no promise: compare what they give with the size and SHA-256 that stand beside them.
+    Errors: NOT_FOUND ARTIFACT_NOT_FOUND, ARTIFACT_FILE_NOT_FOUND or what the reference names; FAILED_PRECONDITION
+    ARTIFACT_UNVERIFIED; INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    VerifyArtifact: _grpc.UnaryStreamMultiCallable[_artifact_service_pb2.VerifyArtifactRequest, _artifact_service_pb2.VerifyArtifactResponse]
+    """VerifyArtifact reads every stored byte of a bundle again and compares it with the manifest: a message for each file
+    and now and then one on the way, at the end one for the bundle. Success is recorded as its `verify_time`.
+
+    Errors: NOT_FOUND ARTIFACT_NOT_FOUND or what the reference names; FAILED_PRECONDITION ARTIFACT_UNVERIFIED; DATA_LOSS
+    ARTIFACT_CORRUPT after all files were named, when one does not hold.
     """
 
 @_typing.type_check_only
@@ -82,6 +148,58 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
     DIGEST_MISMATCH, CHUNK_CORRUPT; OUT_OF_RANGE OFFSET_MISMATCH; FAILED_PRECONDITION MODEL_DELETED;
     RESOURCE_EXHAUSTED STORE_FULL; NOT_FOUND TENANT_NOT_FOUND.
     """
+    CreateUpload: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.CreateUploadRequest, _artifact_service_pb2.CreateUploadResponse]  # type: ignore[assignment]
+    """CreateUpload opens an upload session for a bundle, or finds the one that is open: everybody who pushes the same
+    manifest for the same model writes to the same session, so a push goes on wherever the one before broke off.
+
+    Says per file what is missing. Files that a readable model of the tenant has already are copied by the store.
+    A bundle that the model has already is answered instead of a session. Being named by its content, it takes no
+    request id: a repetition finds the same session.
+    Errors: FAILED_PRECONDITION MODEL_DELETED; NOT_FOUND TENANT_NOT_FOUND; UNAVAILABLE DATABASE_BUSY while the session
+    before is being cleared away.
+    """
+    WriteUpload: _aio.StreamUnaryMultiCallable[_artifact_service_pb2.WriteUploadRequest, _artifact_service_pb2.WriteUploadResponse]  # type: ignore[assignment]
+    """WriteUpload streams ranges of files into a session: a header that names them, then their chunks, range after range
+    in the header's order, each in the order of its offsets. Several streams may write at once.
+
+    Parts are durable as soon as they are full, whatever becomes of the stream; GetUpload says which. Who names a range
+    takes it over: a stream that wrote to it before can add nothing more and ends in ABORTED WRITER_REPLACED.
+    Errors: NOT_FOUND UPLOAD_NOT_FOUND; OUT_OF_RANGE RANGE_NOT_MISSING (the range does not begin and end at parts, or
+    covers what is there), OFFSET_MISMATCH (a chunk does not begin where the one before ended); INVALID_ARGUMENT
+    STREAM_MALFORMED, SIZE_MISMATCH, DIGEST_MISMATCH (then the whole file is missing again), CHUNK_CORRUPT; ABORTED
+    WRITER_REPLACED; RESOURCE_EXHAUSTED STORE_FULL.
+    """
+    GetUpload: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.GetUploadRequest, _artifact_service_pb2.GetUploadResponse]  # type: ignore[assignment]
+    """GetUpload says how far a session is. What it reports as received is durable.
+
+    Errors: NOT_FOUND UPLOAD_NOT_FOUND (also when it expired or was aborted).
+    """
+    CommitUpload: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.CommitUploadRequest, _artifact_service_pb2.CommitUploadResponse]  # type: ignore[assignment]
+    """CommitUpload makes the bundle visible, once every file is there and verified. Files that did not come in one stream
+    are read back first; while that or a copy goes on, UPLOAD_PENDING says when to ask again.
+
+    Succeeds at once when somebody else committed the same bundle meanwhile, and when repeated.
+    Errors: NOT_FOUND UPLOAD_NOT_FOUND; FAILED_PRECONDITION UPLOAD_INCOMPLETE (GetUpload says what is missing);
+    INVALID_ARGUMENT DIGEST_MISMATCH (once; the file is missing again); UNAVAILABLE UPLOAD_PENDING.
+    """
+    AbortUpload: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.AbortUploadRequest, _artifact_service_pb2.AbortUploadResponse]  # type: ignore[assignment]
+    """AbortUpload gives a session up; its parts are cleared away soon. A session that is gone is no error.
+
+    Errors: FAILED_PRECONDITION UPLOAD_COMMITTED.
+    """
+    CreatePartUrls: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.CreatePartUrlsRequest, _artifact_service_pb2.CreatePartUrlsResponse]  # type: ignore[assignment]
+    """CreatePartUrls gives out presigned URLs to send parts of a session straight to the store, for writers next to it.
+    Send each part by HTTP PUT, keep the `ETag` of the answer, and tell RecordParts. Audited.
+
+    Like a WriteUpload, it takes the ranges over from whoever wrote to them before.
+    Errors: NOT_FOUND UPLOAD_NOT_FOUND; OUT_OF_RANGE RANGE_NOT_MISSING.
+    """
+    RecordParts: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.RecordPartsRequest, _artifact_service_pb2.RecordPartsResponse]  # type: ignore[assignment]
+    """RecordParts tells the registry of parts that were sent straight to the store. All are recorded or none. Their bytes
+    are verified when the file is whole.
+
+    Errors: NOT_FOUND UPLOAD_NOT_FOUND; ABORTED WRITER_REPLACED.
+    """
     GetArtifact: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.GetArtifactRequest, _artifact_service_pb2.GetArtifactResponse]  # type: ignore[assignment]
     """GetArtifact reads what a bundle is and, in pages, which files it has.
 
@@ -94,6 +212,20 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
     A whole file is verified on its way: DATA_LOSS instead of a trailer when its bytes are not what was pushed.
     Errors: NOT_FOUND ARTIFACT_NOT_FOUND, ARTIFACT_FILE_NOT_FOUND or what the reference names; OUT_OF_RANGE
     RANGE_INVALID; FAILED_PRECONDITION ARTIFACT_UNVERIFIED; DATA_LOSS ARTIFACT_CORRUPT.
+    """
+    CreateDownloadUrls: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.CreateDownloadUrlsRequest, _artifact_service_pb2.CreateDownloadUrlsResponse]  # type: ignore[assignment]
+    """CreateDownloadUrls gives out presigned URLs to read files straight from the store, for readers next to it. Audited.
+
+    The URLs carry no promise: compare what they give with the size and SHA-256 that stand beside them.
+    Errors: NOT_FOUND ARTIFACT_NOT_FOUND, ARTIFACT_FILE_NOT_FOUND or what the reference names; FAILED_PRECONDITION
+    ARTIFACT_UNVERIFIED; INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    VerifyArtifact: _aio.UnaryStreamMultiCallable[_artifact_service_pb2.VerifyArtifactRequest, _artifact_service_pb2.VerifyArtifactResponse]  # type: ignore[assignment]
+    """VerifyArtifact reads every stored byte of a bundle again and compares it with the manifest: a message for each file
+    and now and then one on the way, at the end one for the bundle. Success is recorded as its `verify_time`.
+
+    Errors: NOT_FOUND ARTIFACT_NOT_FOUND or what the reference names; FAILED_PRECONDITION ARTIFACT_UNVERIFIED; DATA_LOSS
+    ARTIFACT_CORRUPT after all files were named, when one does not hold.
     """
 
 class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -121,6 +253,100 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def CreateUpload(
+        self,
+        request: _artifact_service_pb2.CreateUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.CreateUploadResponse, _abc.Awaitable[_artifact_service_pb2.CreateUploadResponse]]:
+        """CreateUpload opens an upload session for a bundle, or finds the one that is open: everybody who pushes the same
+        manifest for the same model writes to the same session, so a push goes on wherever the one before broke off.
+
+        Says per file what is missing. Files that a readable model of the tenant has already are copied by the store.
+        A bundle that the model has already is answered instead of a session. Being named by its content, it takes no
+        request id: a repetition finds the same session.
+        Errors: FAILED_PRECONDITION MODEL_DELETED; NOT_FOUND TENANT_NOT_FOUND; UNAVAILABLE DATABASE_BUSY while the session
+        before is being cleared away.
+        """
+
+    @_abc_1.abstractmethod
+    def WriteUpload(
+        self,
+        request_iterator: _MaybeAsyncIterator[_artifact_service_pb2.WriteUploadRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.WriteUploadResponse, _abc.Awaitable[_artifact_service_pb2.WriteUploadResponse]]:
+        """WriteUpload streams ranges of files into a session: a header that names them, then their chunks, range after range
+        in the header's order, each in the order of its offsets. Several streams may write at once.
+
+        Parts are durable as soon as they are full, whatever becomes of the stream; GetUpload says which. Who names a range
+        takes it over: a stream that wrote to it before can add nothing more and ends in ABORTED WRITER_REPLACED.
+        Errors: NOT_FOUND UPLOAD_NOT_FOUND; OUT_OF_RANGE RANGE_NOT_MISSING (the range does not begin and end at parts, or
+        covers what is there), OFFSET_MISMATCH (a chunk does not begin where the one before ended); INVALID_ARGUMENT
+        STREAM_MALFORMED, SIZE_MISMATCH, DIGEST_MISMATCH (then the whole file is missing again), CHUNK_CORRUPT; ABORTED
+        WRITER_REPLACED; RESOURCE_EXHAUSTED STORE_FULL.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUpload(
+        self,
+        request: _artifact_service_pb2.GetUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.GetUploadResponse, _abc.Awaitable[_artifact_service_pb2.GetUploadResponse]]:
+        """GetUpload says how far a session is. What it reports as received is durable.
+
+        Errors: NOT_FOUND UPLOAD_NOT_FOUND (also when it expired or was aborted).
+        """
+
+    @_abc_1.abstractmethod
+    def CommitUpload(
+        self,
+        request: _artifact_service_pb2.CommitUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.CommitUploadResponse, _abc.Awaitable[_artifact_service_pb2.CommitUploadResponse]]:
+        """CommitUpload makes the bundle visible, once every file is there and verified. Files that did not come in one stream
+        are read back first; while that or a copy goes on, UPLOAD_PENDING says when to ask again.
+
+        Succeeds at once when somebody else committed the same bundle meanwhile, and when repeated.
+        Errors: NOT_FOUND UPLOAD_NOT_FOUND; FAILED_PRECONDITION UPLOAD_INCOMPLETE (GetUpload says what is missing);
+        INVALID_ARGUMENT DIGEST_MISMATCH (once; the file is missing again); UNAVAILABLE UPLOAD_PENDING.
+        """
+
+    @_abc_1.abstractmethod
+    def AbortUpload(
+        self,
+        request: _artifact_service_pb2.AbortUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.AbortUploadResponse, _abc.Awaitable[_artifact_service_pb2.AbortUploadResponse]]:
+        """AbortUpload gives a session up; its parts are cleared away soon. A session that is gone is no error.
+
+        Errors: FAILED_PRECONDITION UPLOAD_COMMITTED.
+        """
+
+    @_abc_1.abstractmethod
+    def CreatePartUrls(
+        self,
+        request: _artifact_service_pb2.CreatePartUrlsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.CreatePartUrlsResponse, _abc.Awaitable[_artifact_service_pb2.CreatePartUrlsResponse]]:
+        """CreatePartUrls gives out presigned URLs to send parts of a session straight to the store, for writers next to it.
+        Send each part by HTTP PUT, keep the `ETag` of the answer, and tell RecordParts. Audited.
+
+        Like a WriteUpload, it takes the ranges over from whoever wrote to them before.
+        Errors: NOT_FOUND UPLOAD_NOT_FOUND; OUT_OF_RANGE RANGE_NOT_MISSING.
+        """
+
+    @_abc_1.abstractmethod
+    def RecordParts(
+        self,
+        request: _artifact_service_pb2.RecordPartsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.RecordPartsResponse, _abc.Awaitable[_artifact_service_pb2.RecordPartsResponse]]:
+        """RecordParts tells the registry of parts that were sent straight to the store. All are recorded or none. Their bytes
+        are verified when the file is whole.
+
+        Errors: NOT_FOUND UPLOAD_NOT_FOUND; ABORTED WRITER_REPLACED.
+        """
+
+    @_abc_1.abstractmethod
     def GetArtifact(
         self,
         request: _artifact_service_pb2.GetArtifactRequest,
@@ -143,6 +369,32 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         A whole file is verified on its way: DATA_LOSS instead of a trailer when its bytes are not what was pushed.
         Errors: NOT_FOUND ARTIFACT_NOT_FOUND, ARTIFACT_FILE_NOT_FOUND or what the reference names; OUT_OF_RANGE
         RANGE_INVALID; FAILED_PRECONDITION ARTIFACT_UNVERIFIED; DATA_LOSS ARTIFACT_CORRUPT.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateDownloadUrls(
+        self,
+        request: _artifact_service_pb2.CreateDownloadUrlsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.CreateDownloadUrlsResponse, _abc.Awaitable[_artifact_service_pb2.CreateDownloadUrlsResponse]]:
+        """CreateDownloadUrls gives out presigned URLs to read files straight from the store, for readers next to it. Audited.
+
+        The URLs carry no promise: compare what they give with the size and SHA-256 that stand beside them.
+        Errors: NOT_FOUND ARTIFACT_NOT_FOUND, ARTIFACT_FILE_NOT_FOUND or what the reference names; FAILED_PRECONDITION
+        ARTIFACT_UNVERIFIED; INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyArtifact(
+        self,
+        request: _artifact_service_pb2.VerifyArtifactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_artifact_service_pb2.VerifyArtifactResponse], _abc.AsyncIterator[_artifact_service_pb2.VerifyArtifactResponse]]:
+        """VerifyArtifact reads every stored byte of a bundle again and compares it with the manifest: a message for each file
+        and now and then one on the way, at the end one for the bundle. Success is recorded as its `verify_time`.
+
+        Errors: NOT_FOUND ARTIFACT_NOT_FOUND or what the reference names; FAILED_PRECONDITION ARTIFACT_UNVERIFIED; DATA_LOSS
+        ARTIFACT_CORRUPT after all files were named, when one does not hold.
         """
 
 def add_ArtifactServiceServicer_to_server(servicer: ArtifactServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

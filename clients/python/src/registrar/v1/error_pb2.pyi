@@ -120,6 +120,24 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND. There is no such tenant, or the caller may not know of it. Metadata: `tenant`."""
     ERROR_REASON_METHOD_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 45
     """UNIMPLEMENTED. This server has no such method."""
+    ERROR_REASON_UPLOAD_NOT_FOUND: _ErrorReason.ValueType  # 46
+    """NOT_FOUND. There is no such upload session: it expired, was aborted, or never was. Open it again. Metadata: `upload_id`."""
+    ERROR_REASON_UPLOAD_INCOMPLETE: _ErrorReason.ValueType  # 47
+    """FAILED_PRECONDITION. Files of the session are missing; GetUpload says which ranges. Metadata: `files`,
+    `missing_bytes`.
+    """
+    ERROR_REASON_UPLOAD_PENDING: _ErrorReason.ValueType  # 48
+    """UNAVAILABLE. All bytes are there, and files are still being copied by the store or read back. Ask again after
+    RetryInfo. Metadata: `files`.
+    """
+    ERROR_REASON_UPLOAD_COMMITTED: _ErrorReason.ValueType  # 49
+    """FAILED_PRECONDITION. The session is committed and cannot be given up."""
+    ERROR_REASON_RANGE_NOT_MISSING: _ErrorReason.ValueType  # 50
+    """OUT_OF_RANGE. A range does not begin and end at parts of its file, or covers bytes that are there already. Metadata:
+    `path`, `part_size_bytes`, `missing` (byte positions, both ends included: `0-8388607,16777216-20000000`).
+    """
+    ERROR_REASON_WRITER_REPLACED: _ErrorReason.ValueType  # 51
+    """ABORTED. Somebody else writes this range now. Ask GetUpload what is still missing. Metadata: `path`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `reason` that `google.rpc.ErrorInfo` can carry in an error of this API, without the prefix
@@ -226,4 +244,22 @@ ERROR_REASON_TENANT_NOT_FOUND: ErrorReason.ValueType  # 44
 """NOT_FOUND. There is no such tenant, or the caller may not know of it. Metadata: `tenant`."""
 ERROR_REASON_METHOD_NOT_IMPLEMENTED: ErrorReason.ValueType  # 45
 """UNIMPLEMENTED. This server has no such method."""
+ERROR_REASON_UPLOAD_NOT_FOUND: ErrorReason.ValueType  # 46
+"""NOT_FOUND. There is no such upload session: it expired, was aborted, or never was. Open it again. Metadata: `upload_id`."""
+ERROR_REASON_UPLOAD_INCOMPLETE: ErrorReason.ValueType  # 47
+"""FAILED_PRECONDITION. Files of the session are missing; GetUpload says which ranges. Metadata: `files`,
+`missing_bytes`.
+"""
+ERROR_REASON_UPLOAD_PENDING: ErrorReason.ValueType  # 48
+"""UNAVAILABLE. All bytes are there, and files are still being copied by the store or read back. Ask again after
+RetryInfo. Metadata: `files`.
+"""
+ERROR_REASON_UPLOAD_COMMITTED: ErrorReason.ValueType  # 49
+"""FAILED_PRECONDITION. The session is committed and cannot be given up."""
+ERROR_REASON_RANGE_NOT_MISSING: ErrorReason.ValueType  # 50
+"""OUT_OF_RANGE. A range does not begin and end at parts of its file, or covers bytes that are there already. Metadata:
+`path`, `part_size_bytes`, `missing` (byte positions, both ends included: `0-8388607,16777216-20000000`).
+"""
+ERROR_REASON_WRITER_REPLACED: ErrorReason.ValueType  # 51
+"""ABORTED. Somebody else writes this range now. Ask GetUpload what is still missing. Metadata: `path`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     Dialect,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -92,6 +93,9 @@ models = Table(
     UniqueConstraint("tenant", "name"),
 )
 
+WRITING, CLEARING, COMMITTED = "writing", "clearing", "committed"
+"""States of a bundle."""
+
 bundles = Table(
     "bundles",
     metadata,
@@ -99,7 +103,7 @@ bundles = Table(
     Column("tenant", String(63), nullable=False),
     Column("model_uid", Uid, ForeignKey(models.c.uid), nullable=False),
     Column("manifest_digest", String(71), nullable=False),
-    Column("state", String(16), nullable=False),  # writing, clearing, committed
+    Column("state", String(16), nullable=False),
     Column("claimed_until", Timestamp),
     Column("prefix", Text, nullable=False),
     Column("uri", Text, nullable=False),
@@ -108,6 +112,9 @@ bundles = Table(
     Column("created_by", Text, nullable=False),
     Column("created_at", Timestamp),
     Column("verified_at", Timestamp),
+    Column("wipes", Integer, nullable=False, server_default=text("0")),
+    Column("writer_epoch", BigInteger, nullable=False, server_default=text("0")),
+    Column("opened_at", Timestamp),
     UniqueConstraint("model_uid", "manifest_digest"),
     Index(None, "state", "claimed_until"),
 )
@@ -120,6 +127,38 @@ bundle_files = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("type", Integer, nullable=False),
+    Index(None, "sha256"),
+)
+
+upload_files = Table(
+    "upload_files",
+    metadata,
+    Column("bundle_uid", Uid, ForeignKey(bundles.c.uid), primary_key=True),
+    Column("file", Integer, primary_key=True, autoincrement=False),
+    Column("path", Ordered, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("type", Integer, nullable=False),
+    Column("part_size_bytes", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("store_upload_id", Text, nullable=False),
+    Column("source_key", Text, nullable=False),
+    Column("failure", Text, nullable=False, server_default=""),
+    # Set while the file is to be copied or verified, and only then.
+    Column("due_at", Timestamp, index=True),
+    Column("lease_holder", String(64)),
+    Column("leased_until", Timestamp),
+)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    Column("bundle_uid", Uid, primary_key=True),
+    Column("file", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("etag", Text),
+    ForeignKeyConstraint(["bundle_uid", "file"], [upload_files.c.bundle_uid, upload_files.c.file]),
 )
 
 model_versions = Table(

@@ -14,6 +14,7 @@ from registrar_server.adapters.database.models import SqlModels
 from registrar_server.adapters.database.registrations import SqlRegistrations
 from registrar_server.adapters.database.requests import SqlRequests
 from registrar_server.adapters.database.transitions import SqlTransitions
+from registrar_server.adapters.database.uploads import SqlUploads
 from registrar_server.adapters.database.versions import SqlVersions
 
 
@@ -57,6 +58,11 @@ class SqlTransaction:
     def bundles(self) -> SqlBundles:
         """Bundles."""
         return SqlBundles(self._connection)
+
+    @cached_property
+    def uploads(self) -> SqlUploads:
+        """Upload sessions."""
+        return SqlUploads(self._connection)
 
     @cached_property
     def requests(self) -> SqlRequests:

@@ -7,44 +7,33 @@ second time; its private methods do what is needed and are pinned by the contrac
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cached_property
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import urllib3
 from minio import Minio
-from minio.credentials.credentials import Credentials
-from minio.credentials.providers import (
-    AWSConfigProvider,
-    ChainedProvider,
-    EnvAWSProvider,
-    IamAwsProvider,
-    Provider,
-)
-from minio.datatypes import Object
+from minio.commonconfig import CopySource
+from minio.datatypes import Object, parse_copy_object
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 from minio.helpers import md5sum_hash
 
-from registrar_server.adapters.minio_bundles.errors import ABSENT_CODES, CONDITION_CODES, ErrorTranslator
+from registrar_server.adapters.minio_bundles.connection import S3Address, connect, host_of
+from registrar_server.adapters.minio_bundles.errors import (
+    ABSENT_CODES,
+    CONDITION_CODES,
+    REFUSED_PART_CODES,
+    UPLOAD_GONE_CODE,
+    ErrorTranslator,
+)
 from registrar_server.adapters.minio_bundles.http import HttpLimits, PartBody, make_pool
+from registrar_server.application.ports.bundle_store import Completion, StoreUploadGone
 
 _ABSENT_ONLY: Final = {"If-None-Match": "*"}
 _ALREADY_OURS: Final = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
-_AWS_ENDPOINT: Final = "s3.amazonaws.com"
-
-
-@dataclass(frozen=True, slots=True)
-class S3Address:
-    """Where the store is. `endpoint_url` None is AWS; keys None: environment, ~/.aws, then the machine's role."""
-
-    endpoint_url: str | None
-    bucket: str
-    access_key: str | None
-    secret_key: str | None
-    region: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +49,23 @@ class S3Client:
     """One bucket. Names are whole object names. Thread-safe. Raises `RegistrarError` only."""
 
     def __init__(
-        self, address: S3Address, limits: HttpLimits, translated: ErrorTranslator, *, connections: int
+        self,
+        address: S3Address,
+        limits: HttpLimits,
+        translated: ErrorTranslator,
+        *,
+        connections: int,
+        public_endpoint_url: str | None = None,
     ) -> None:
+        """`public_endpoint_url` is what presigned URLs name; None: the address's own."""
         self._bucket = address.bucket
         self._translated = translated
         self._pool = make_pool(limits, connections=connections)
-        host, is_secure = _host_of(address.endpoint_url)
-        self._minio = _UnhashedMinio(
-            endpoint=host,
-            secure=is_secure,
-            region=address.region,
-            http_client=self._pool,
-            credentials=None if address.access_key else _credential_chain(),
-            access_key=address.access_key,
-            secret_key=address.secret_key,
-        )
+        self._minio = connect(address, self._pool)
+        self._address = address
+        self._public_endpoint_url = public_endpoint_url
+        if public_endpoint_url is not None:
+            host_of(public_endpoint_url)
         self._server: str | None = None
 
     @property
@@ -109,9 +100,7 @@ class S3Client:
         headers["Content-Type"] = "application/octet-stream"
         self._translated.require_room()
         with self._translated("put_object", name):
-            return self._unless_present(
-                "PUT", name, body=PartBody(body) if len(body) else b"", headers=headers, query_params=None
-            )
+            return self._unless_present("PUT", name, body=PartBody(body) if len(body) else b"", headers=headers)
 
     def create_upload(self, name: str) -> str:
         """Begin a multipart upload; returns its id."""
@@ -125,16 +114,62 @@ class S3Client:
         with self._translated("put_part", name):
             # Typed as bytes, handed to urllib3 as it is.
             data = cast(bytes, PartBody(body))
-            return self._minio._upload_part(self._bucket, name, data, None, upload_id, number)
+            try:
+                return self._minio._upload_part(self._bucket, name, data, None, upload_id, number)
+            except S3Error as exc:
+                if exc.code == "NoSuchUpload":
+                    raise StoreUploadGone(name) from exc
+                raise
 
-    def complete_upload(self, name: str, upload_id: str, etags: Sequence[str], *, only_if_absent: bool) -> bool:
-        """Make the object of all parts. False when it exists and `only_if_absent` was asked."""
+    def complete_upload(self, name: str, upload_id: str, etags: Sequence[str], *, only_if_absent: bool) -> Completion:
+        """Make the object of exactly the parts with these etags; OCCUPIED only when `only_if_absent` was asked."""
         body = _completion(etags)
         headers = {"Content-Type": "application/xml", "Content-MD5": cast(str, md5sum_hash(body))}
         if only_if_absent:
             headers |= _ABSENT_ONLY
         with self._translated("complete_upload", name):
-            return self._unless_present("POST", name, body=body, headers=headers, query_params={"uploadId": upload_id})
+            try:
+                is_done = self._unless_present("POST", name, body=body, headers=headers, query={"uploadId": upload_id})
+            except S3Error as exc:
+                if exc.code == UPLOAD_GONE_CODE:
+                    return Completion.GONE
+                if exc.code in REFUSED_PART_CODES:
+                    return Completion.REFUSED
+                raise
+        return Completion.DONE if is_done else Completion.OCCUPIED
+
+    def copy(self, source: str, name: str) -> bool:
+        """Have the store copy a whole object, over what is there; at most 5 GiB. False: there is no source."""
+        return self._copied("copy_object", source, name) is not None
+
+    def copy_part(self, source: str, name: str, upload_id: str, number: int, *, offset: int, length: int) -> str | None:
+        """Have the store copy a range as part `number`; its etag, None when there is no source."""
+        return self._copied(
+            "copy_part",
+            source,
+            name,
+            headers={"x-amz-copy-source-range": f"bytes={offset}-{offset + length - 1}"},
+            query={"partNumber": str(number), "uploadId": upload_id},
+        )
+
+    def _copied(
+        self,
+        operation: str,
+        source: str,
+        name: str,
+        *,
+        headers: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+    ) -> str | None:
+        wanted = CopySource(self._bucket, source).gen_copy_headers() | (headers or {})
+        self._translated.require_room()
+        with self._translated(operation, name):
+            try:
+                return parse_copy_object(self._send("PUT", name, headers=wanted, query=query))[0]
+            except S3Error as exc:
+                if exc.code in ABSENT_CODES:
+                    return None
+                raise
 
     def _unless_present(
         self,
@@ -143,26 +178,38 @@ class S3Client:
         *,
         body: bytes | PartBody,
         headers: dict[str, str],
-        query_params: dict[str, str] | None,
+        query: dict[str, str] | None = None,
     ) -> bool:
         try:
-            response = self._minio._execute(
-                method,
-                self._bucket,
-                name,
-                body=cast(bytes, body),
-                headers=cast(dict[str, Any], headers),
-                query_params=cast(dict[str, Any], query_params),
-                no_body_trace=True,
-            )
+            self._send(method, name, body=body, headers=headers, query=query)
         except S3Error as exc:
             if exc.code in CONDITION_CODES:
                 return False
             raise
-        if b"<Error>" in response.data:
-            # S3 may answer a completion with 200 and say in the body that it failed.
-            raise S3Error.fromxml(response)
         return True
+
+    def _send(
+        self,
+        method: str,
+        name: str,
+        *,
+        headers: dict[str, str],
+        query: dict[str, str] | None,
+        body: bytes | PartBody | None = None,
+    ) -> urllib3.BaseHTTPResponse:
+        response = self._minio._execute(
+            method,
+            self._bucket,
+            name,
+            body=cast(bytes | None, body),
+            headers=cast(dict[str, Any], headers),
+            query_params=cast(dict[str, Any], query),
+            no_body_trace=True,
+        )
+        if b"<Error>" in response.data:
+            # S3 may answer a completion or a copy with 200 and say in the body that it failed.
+            raise S3Error.fromxml(response)
+        return response
 
     def abort_upload(self, name: str, upload_id: str) -> None:
         """Drop a multipart upload; one that is gone is no error."""
@@ -170,7 +217,7 @@ class S3Client:
             try:
                 self._minio._abort_multipart_upload(self._bucket, name, upload_id)
             except S3Error as exc:
-                if exc.code != "NoSuchUpload":
+                if exc.code != UPLOAD_GONE_CODE:
                     raise
 
     def list_uploads(self, prefix: str) -> Iterator[tuple[str, str]]:
@@ -222,28 +269,31 @@ class S3Client:
             for error in self._minio.remove_objects(self._bucket, wanted):
                 raise ValueError(f"not deleted: {error.code}")
 
+    def presign(self, method: str, name: str, *, expires_seconds: int, query: dict[str, str] | None = None) -> str:
+        """An URL for one HTTP method on an object, from one second to seven days.
+
+        Makes no request once the region is known: it was given, or any request went before.
+        """
+        with self._translated("presign", name):
+            return self._signer.get_presigned_url(
+                method,
+                self._bucket,
+                name,
+                expires=timedelta(seconds=expires_seconds),
+                extra_query_params=cast(dict[str, Any], query),
+            )
+
+    @cached_property
+    def _signer(self) -> Minio:
+        if self._public_endpoint_url is None:
+            return self._minio
+        # The host is part of what is signed, so another host needs a client of its own.
+        region = self._minio._get_region(self._bucket)
+        return connect(replace(self._address, endpoint_url=self._public_endpoint_url, region=region), self._pool)
+
     def close(self) -> None:
         """Drop idle connections."""
         self._pool.clear()
-
-
-class _UnhashedMinio(Minio):
-    """minio, but a `PartBody` is sent as UNSIGNED-PAYLOAD: its sha256 was taken as it arrived."""
-
-    def _build_headers(
-        self,
-        host: str,
-        headers: Any = None,
-        body: Any = None,
-        creds: Credentials | None = None,
-    ) -> tuple[dict[str, str | list[str] | tuple[str]], datetime]:
-        if not isinstance(body, PartBody):
-            return super()._build_headers(host, headers, body, creds)
-        built, date = super()._build_headers(host, headers, None, creds)
-        built["Content-Length"] = str(len(body))
-        if creds:
-            built["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD"
-        return built, date
 
 
 def _completion(etags: Sequence[str]) -> bytes:
@@ -257,18 +307,3 @@ def _completion(etags: Sequence[str]) -> bytes:
 
 def _listed(entry: Object) -> ListedObject:
     return ListedObject(entry.object_name or "", entry.size or 0, entry.version_id)
-
-
-def _host_of(endpoint_url: str | None) -> tuple[str, bool]:
-    if endpoint_url is None:
-        return _AWS_ENDPOINT, True
-    parts = urlsplit(endpoint_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
-        raise ValueError("endpoint_url must be http(s)://host[:port]")
-    return parts.netloc, parts.scheme == "https"
-
-
-def _credential_chain() -> Provider:
-    # Off the cloud nothing answers at the metadata address, and minio's own pool would wait without end.
-    metadata = urllib3.PoolManager(timeout=urllib3.Timeout(connect=1, read=5), retries=urllib3.Retry(total=1))
-    return ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider(http_client=metadata)])

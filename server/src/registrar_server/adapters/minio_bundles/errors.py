@@ -18,6 +18,9 @@ BACKEND_ERRORS: Final = (MinioException, urllib3.exceptions.HTTPError, OSError, 
 
 ABSENT_CODES: Final = frozenset({"NoSuchKey", "NoSuchVersion", "ResourceNotFound"})
 CONDITION_CODES: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+UPLOAD_GONE_CODE: Final = "NoSuchUpload"
+REFUSED_PART_CODES: Final = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML"})
+"""What completing a multipart upload answers when a part is absent, or is not what its etag says."""
 _FULL_CODES: Final = frozenset(
     {
         "XMinioStorageFull",
@@ -28,7 +31,7 @@ _FULL_CODES: Final = frozenset(
         "InsufficientCapacity",
     }
 )
-_WRITES: Final = frozenset({"put_object", "create_upload", "put_part", "complete_upload"})
+_WRITES: Final = frozenset({"put_object", "create_upload", "put_part", "complete_upload", "copy_object", "copy_part"})
 _HTTP_INSUFFICIENT_STORAGE: Final = 507
 _DISK_FULL: Final = "no space left on device"
 """MinIO's text in a plain 500, before its own check of free room takes notice and answers XMinioStorageFull."""

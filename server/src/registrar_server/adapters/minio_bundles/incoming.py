@@ -1,7 +1,8 @@
-"""The state of one object on its way into the store, and of its multipart upload."""
+"""The state of what is on its way into the store, an object or a run of parts, and of its multipart upload."""
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,21 +18,28 @@ class Digest(Protocol):
 
 @dataclass(slots=True)
 class Incoming:
-    """The object that is being written."""
+    """What is being written. `size_bytes` is that of the object or the run; `digest` None: a run that is not hashed."""
 
     key: str
     name: str
     size_bytes: int
-    sha256: str
     part_size_bytes: int
-    digest: Digest
+    sha256: str = ""
+    digest: Digest | None = None
     received_bytes: int = 0
     buffer: Buffer | None = None
     upload: Upload | None = None
 
     @property
     def is_multipart(self) -> bool:
-        return self.size_bytes > self.part_size_bytes
+        return self.upload is not None or self.size_bytes > self.part_size_bytes
+
+    @property
+    def is_part_full(self) -> bool:
+        """Whether the buffer holds all bytes of the part that it is for."""
+        if self.buffer is None:
+            return False
+        return self.buffer.filled_bytes == self.part_size_bytes or self.received_bytes == self.size_bytes
 
     def detach_buffer(self) -> Buffer:
         buffer, self.buffer = self.buffer, None
@@ -39,15 +47,30 @@ class Incoming:
             raise RuntimeError("nothing was written")
         return buffer
 
+    def require_whole(self) -> None:
+        """SIZE_MISMATCH when not all bytes came, DIGEST_MISMATCH when they are others than declared."""
+        if self.received_bytes != self.size_bytes:
+            raise size_mismatch(self)
+        if self.digest is not None and not hmac.compare_digest(self.digest.hexdigest(), self.sha256):
+            raise RegistrarError(
+                Reason.DIGEST_MISMATCH,
+                f"{self.key}: the bytes received have another sha256 than declared",
+                metadata={"key": self.key, "expected_sha256": self.sha256},
+            )
+
 
 class Upload:
-    """A multipart upload: how many parts are under way, and whether it is being completed or dropped."""
+    """A multipart upload: how many parts are under way, and whether it is being completed or dropped.
 
-    __slots__ = ("etags", "id", "is_closed", "is_ending", "of", "sending")
+    `etags` are those of the parts from `first_part` on.
+    """
 
-    def __init__(self, of: Incoming, upload_id: str) -> None:
+    __slots__ = ("etags", "first_part", "id", "is_closed", "is_ending", "of", "sending")
+
+    def __init__(self, of: Incoming, upload_id: str, *, first_part: int = 1) -> None:
         self.of = of
         self.id = upload_id
+        self.first_part = first_part
         self.etags: list[str] = []
         self.sending = 0
         self.is_closed = False

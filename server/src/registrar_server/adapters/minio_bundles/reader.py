@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Final
 
 import urllib3
 from minio.error import S3Error
 
+from registrar_server.adapters.minio_bundles.ahead import ReadAhead
 from registrar_server.adapters.minio_bundles.client import S3Client
 from registrar_server.adapters.minio_bundles.errors import (
     ABSENT_CODES,
@@ -23,6 +24,9 @@ BLOCK_BYTES: Final = 1 << 20
 RANGE_BYTES: Final = 64 << 20
 """One request asks for no more: SeaweedFS reads ahead of a slow reader without bound (757 MiB of memory at an
 object of 640 MiB, 318 in ranges), and ranges cost no speed."""
+AHEAD_FROM_BYTES: Final = 4 << 20
+"""Shorter reads are not worth a thread. It costs 0.1 CPU seconds per GiB, and brought files that were hashed and sent on
+8 to 14 % faster to their reader on a machine whose cores were all busy."""
 
 
 @contextmanager
@@ -38,11 +42,12 @@ def open_object(
         _check_empty_range(client, key, name, offset)
         yield _EmptyReader()
         return
-    reader = _RangedReader(source, first, offset, length)
-    try:
-        yield reader
-    finally:
-        reader.close()
+    with closing(_RangedReader(source, first, offset, length)) as reader:
+        if reader.size_bytes < AHEAD_FROM_BYTES:
+            yield reader
+            return
+        with closing(ReadAhead(reader)) as ahead:
+            yield ahead
 
 
 def not_found(key: str) -> RegistrarError:
@@ -93,13 +98,17 @@ class _RangedReader:
         self._offset = offset
         self._end = _total_bytes(first) if length is None else offset + length
 
+    @property
+    def size_bytes(self) -> int:
+        return self._end - self._offset
+
     def __iter__(self) -> Iterator[bytes]:
         position = self._offset
         while self._response is not None:
             wanted = min(RANGE_BYTES, self._end - position)
             received = 0
             try:
-                for block in self._response.stream(BLOCK_BYTES):
+                for block in self._response.stream(BLOCK_BYTES, decode_content=False):
                     received += len(block)
                     yield block
             except BACKEND_ERRORS as exc:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from registrar_server.adapters.minio_bundles.buffers import MEBIBYTE
-from registrar_server.adapters.minio_bundles.client import ListedObject, S3Address, S3Client
+from registrar_server.adapters.minio_bundles.buffers import MEBIBYTE, part_size_for
+from registrar_server.adapters.minio_bundles.client import ListedObject, S3Client
+from registrar_server.adapters.minio_bundles.connection import S3Address
+from registrar_server.adapters.minio_bundles.copying import COPY_RANGE_BYTES, copy_object
 from registrar_server.adapters.minio_bundles.errors import ErrorTranslator
 from registrar_server.adapters.minio_bundles.http import HttpLimits
 from registrar_server.adapters.minio_bundles.keys import Root
-from registrar_server.adapters.minio_bundles.reader import open_object
+from registrar_server.adapters.minio_bundles.reader import not_found, open_object
 from registrar_server.adapters.minio_bundles.transfer import MAX_BUFFERS, MinioBundleTransfer, TransferSettings
-from registrar_server.application.ports.bundle_store import BundleTransfer, ObjectReader, StoredObject
+from registrar_server.application.ports.bundle_store import BundleTransfer, Completion, ObjectReader, StoredObject
 from registrar_server.domain.errors import Reason, RegistrarError
 
 DEFAULT_PART_SIZE_BYTES: Final = 8 * MEBIBYTE
@@ -25,6 +28,10 @@ _TRANSFERS_AT_ONCE: Final = 16
 _READERS_AT_ONCE: Final = 32
 _DELETE_BATCH: Final = 1000
 _DELETE_ROUNDS: Final = 3
+
+
+def _no_progress() -> None:
+    """For who does not want to know."""
 
 
 class MinioBundleStore:
@@ -40,19 +47,23 @@ class MinioBundleStore:
         region: str | None,
         *,
         part_size_bytes: int = DEFAULT_PART_SIZE_BYTES,
+        copy_range_bytes: int = COPY_RANGE_BYTES,
         parallel_parts: int = MAX_BUFFERS,
         limits: HttpLimits | None = None,
         abort_wait_seconds: float = 10.0,
+        settle_wait_seconds: float = 30.0,
         is_full: Callable[[], bool] | None = None,
+        public_endpoint_url: str | None = None,
     ) -> None:
         """`endpoint_url` None: AWS. Keys None: environment, ~/.aws, then the machine's role.
 
-        `part_size_bytes` is from 5 MiB; a transfer uses up to 4 buffers of it, at most 64 MiB together.
+        `part_size_bytes` and `copy_range_bytes` are from 5 MiB; a transfer uses up to 4 buffers of it, at most 64 MiB together.
         `is_full` is asked before each write, for a store that does not say that its disk is full (SeaweedFS).
+        `public_endpoint_url` is where those who are given presigned URLs reach the store; None: where this server does.
         Raises ValueError for settings that cannot work.
         """
-        if part_size_bytes < MIN_PART_SIZE_BYTES or parallel_parts < 1:
-            raise ValueError("part_size_bytes must be at least 5 MiB and parallel_parts at least 1")
+        if min(part_size_bytes, copy_range_bytes) < MIN_PART_SIZE_BYTES or parallel_parts < 1:
+            raise ValueError("parts and ranges must be at least 5 MiB and parallel_parts at least 1")
         parallel_parts = min(parallel_parts, MAX_BUFFERS)
         threads = _TRANSFERS_AT_ONCE * parallel_parts
         self._root = Root(bucket, prefix)
@@ -62,8 +73,10 @@ class MinioBundleStore:
             limits or HttpLimits(),
             self._translated,
             connections=threads + _READERS_AT_ONCE,
+            public_endpoint_url=public_endpoint_url,
         )
-        self._settings = TransferSettings(part_size_bytes, parallel_parts, abort_wait_seconds)
+        self._settings = TransferSettings(part_size_bytes, parallel_parts, abort_wait_seconds, settle_wait_seconds)
+        self._copy_range_bytes = copy_range_bytes
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="bundle-store")
 
     def check(self) -> None:
@@ -78,9 +91,70 @@ class MinioBundleStore:
         """See `BundleStore.key_of`."""
         return self._root.key_of_uri(uri)
 
-    def start_transfer(self) -> BundleTransfer:
-        """See `BundleStore.start_transfer`."""
-        return MinioBundleTransfer(self._client, self._executor, self._settings, self._root.name_of, self.hash_object)
+    def start_transfer(self, *, max_buffers: int = MAX_BUFFERS) -> BundleTransfer:
+        """See `BundleStore.start_transfer`. ValueError for any other number of buffers."""
+        if not 1 <= max_buffers <= MAX_BUFFERS:
+            raise ValueError(f"max_buffers must be from 1 to {MAX_BUFFERS}")
+        settings = replace(self._settings, parallel_parts=min(self._settings.parallel_parts, max_buffers))
+        return MinioBundleTransfer(self._client, self._executor, settings, self._root.name_of, self.hash_object)
+
+    def part_size_for(self, size_bytes: int) -> int:
+        """See `BundleStore.part_size_for`."""
+        return part_size_for(size_bytes, self._settings.part_size_bytes)
+
+    def create_upload(self, key: str) -> str:
+        """See `BundleStore.create_upload`."""
+        return self._client.create_upload(self._root.name_of(key))
+
+    def complete_upload(self, key: str, upload_id: str, etags: Sequence[str]) -> Completion:
+        """See `BundleStore.complete_upload`.
+
+        OCCUPIED also when the answer was lost and a retry found its own first try done. Of a part that was put twice
+        SeaweedFS keeps both, and takes the one with that etag; others keep the last one, and refuse.
+        """
+        name = self._root.name_of(key)
+        if self._client.size_of(name) is not None:
+            # SeaweedFS does not honour the condition under a race, so what is there already is not left to it.
+            return Completion.OCCUPIED
+        if not etags:
+            return Completion.REFUSED
+        return self._client.complete_upload(name, upload_id, etags, only_if_absent=True)
+
+    def abort_upload(self, key: str, upload_id: str) -> None:
+        """See `BundleStore.abort_upload`."""
+        self._client.abort_upload(self._root.name_of(key), upload_id)
+
+    def abort_uploads(self, prefix: str) -> None:
+        """See `BundleStore.abort_uploads`."""
+        name_prefix = self._root.prefix_of(prefix)
+        for _ in range(_DELETE_ROUNDS):
+            if not self._abort_uploads(name_prefix, _no_progress):
+                return
+
+    def copy(self, source_key: str, key: str, *, on_progress: Callable[[], None]) -> None:
+        """See `BundleStore.copy`."""
+        source, name = self._root.name_of(source_key), self._root.name_of(key)
+        ranges = self._copy_range_bytes
+        if not copy_object(self._client, source, name, range_bytes=ranges, on_progress=on_progress):
+            raise not_found(source_key)
+
+    def delete(self, key: str) -> None:
+        """See `BundleStore.delete`."""
+        name = self._root.name_of(key)
+        self._delete_all(lambda: (e for e in self._client.list_objects(name, versions=True) if e.name == name))
+
+    def presign_read(self, key: str, *, expires_seconds: int) -> str:
+        """See `BundleStore.presign_read`. At most seven days."""
+        return self._client.presign("GET", self._root.name_of(key), expires_seconds=expires_seconds)
+
+    def presign_part(self, key: str, upload_id: str, number: int, *, expires_seconds: int) -> str:
+        """See `BundleStore.presign_part`. At most seven days."""
+        return self._client.presign(
+            "PUT",
+            self._root.name_of(key),
+            expires_seconds=expires_seconds,
+            query={"partNumber": str(number), "uploadId": upload_id},
+        )
 
     def open_reader(
         self, key: str, *, offset: int = 0, length: int | None = None
@@ -99,24 +173,25 @@ class MinioBundleStore:
         for entry in self._in_key_order(self._root.prefix_of(prefix)):
             yield StoredObject(self._root.key_of_name(entry.name), entry.size_bytes)
 
-    def hash_object(self, key: str) -> tuple[int, str]:
+    def hash_object(self, key: str, *, on_bytes: Callable[[int], None] | None = None) -> tuple[int, str]:
         """See `BundleStore.hash_object`."""
         size, digest = 0, hashlib.sha256()
         with self.open_reader(key) as reader:
             for block in reader:
                 size += len(block)
                 digest.update(block)
+                if on_bytes is not None:
+                    on_bytes(len(block))
         return size, digest.hexdigest()
 
-    def delete_prefix(self, prefix: str) -> None:
+    def delete_prefix(self, prefix: str, *, on_progress: Callable[[], None] | None = None) -> None:
         """See `BundleStore.delete_prefix`. With every version and delete marker, where the bucket keeps them."""
         name_prefix = self._root.prefix_of(prefix)
+        on_progress = on_progress or _no_progress
         for _ in range(_DELETE_ROUNDS):
-            # Listed again until nothing comes: pages of uploads and of versions shift as entries go.
-            if not self._abort_uploads(name_prefix) and not self._delete_versions(name_prefix):
-                return
-        if next(self._client.list_objects(name_prefix, versions=True), None) is not None:
-            raise RegistrarError(Reason.STORE_UNAVAILABLE, "the object store did not delete everything")
+            if not self._abort_uploads(name_prefix, on_progress):
+                break
+        self._delete_all(lambda: self._client.list_objects(name_prefix, versions=True), on_progress)
 
     def close(self) -> None:
         """See `BundleStore.close`. Requests under way go on within their time-outs; nothing waits for them."""
@@ -137,16 +212,24 @@ class MinioBundleStore:
             elif entry.name != name_prefix:
                 yield from self._in_key_order(entry.name)
 
-    def _abort_uploads(self, name_prefix: str) -> int:
+    def _abort_uploads(self, name_prefix: str, on_progress: Callable[[], None]) -> int:
         uploads = list(self._client.list_uploads(name_prefix))
         for name, upload_id in uploads:
+            on_progress()
             self._client.abort_upload(name, upload_id)
         return len(uploads)
 
-    def _delete_versions(self, name_prefix: str) -> int:
-        count = 0
-        listing = self._client.list_objects(name_prefix, versions=True)
-        while batch := list(islice(listing, _DELETE_BATCH)):
-            self._client.delete(batch)
-            count += len(batch)
-        return count
+    def _delete_all(
+        self, listing: Callable[[], Iterator[ListedObject]], on_progress: Callable[[], None] = _no_progress
+    ) -> None:
+        # Listed again until nothing comes: pages of versions shift as entries go.
+        for _ in range(_DELETE_ROUNDS):
+            entries, count = listing(), 0
+            while batch := list(islice(entries, _DELETE_BATCH)):
+                on_progress()
+                self._client.delete(batch)
+                count += len(batch)
+            if not count:
+                return
+        if next(listing(), None) is not None:
+            raise RegistrarError(Reason.STORE_UNAVAILABLE, "the object store did not delete everything")

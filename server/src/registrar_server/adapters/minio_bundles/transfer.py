@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from threading import Condition
@@ -14,6 +13,8 @@ from typing import Final
 from registrar_server.adapters.minio_bundles.buffers import MAX_OBJECT_BYTES, Buffer, BufferPool, part_size_for
 from registrar_server.adapters.minio_bundles.client import S3Client
 from registrar_server.adapters.minio_bundles.incoming import Incoming, Upload, size_mismatch
+from registrar_server.adapters.minio_bundles.verified import VerifiedObjects
+from registrar_server.application.ports.bundle_store import StoredObject, StoredPart, StoreUploadGone
 from registrar_server.domain.errors import InvalidRequest, Reason, RegistrarError, Violation
 
 MAX_BUFFERS: Final = 4
@@ -23,11 +24,12 @@ _SMALLEST_BUFFER_BYTES: Final = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class TransferSettings:
-    """`part_size_bytes` from 5 MiB; `parallel_parts` from 1 to 4; `abort_wait_seconds` bounds `abort`."""
+    """`part_size_bytes` from 5 MiB; `parallel_parts` from 1 to 4; the rest bounds `abort` and `settle`."""
 
     part_size_bytes: int
     parallel_parts: int
     abort_wait_seconds: float
+    settle_wait_seconds: float
 
 
 class MinioBundleTransfer:
@@ -48,7 +50,7 @@ class MinioBundleTransfer:
         self._executor = executor
         self._settings = settings
         self._object_name = object_name
-        self._hash_object = hash_object
+        self._objects = VerifiedObjects(client, hash_object)
         self._changed = Condition()
         self._buffers = BufferPool(
             self._changed,
@@ -58,24 +60,33 @@ class MinioBundleTransfer:
         self._current: Incoming | None = None
         self._running = 0
         self._unfinished: set[Upload] = set()
+        self._stored: list[StoredObject | StoredPart] = []
         self._failure: BaseException | None = None
+        self._is_over = False
         self._is_aborted = False
 
     def open_object(self, key: str, *, size_bytes: int, sha256: str) -> None:
         """See `BundleTransfer.open_object`. INVALID_FIELD for more than 5 TiB or a key that is no plain path."""
-        self._raise_failure()
-        if self._current is not None:
-            raise RuntimeError("the object before is still open")
-        if not 0 <= size_bytes <= MAX_OBJECT_BYTES:
-            raise InvalidRequest([Violation("size_bytes", f"must be from 0 to {MAX_OBJECT_BYTES}")])
+        self._require_size(size_bytes, at_least=0)
         self._current = Incoming(
             key=key,
             name=self._object_name(key),
             size_bytes=size_bytes,
-            sha256=sha256,
             part_size_bytes=part_size_for(size_bytes, self._settings.part_size_bytes),
+            sha256=sha256,
             digest=hashlib.sha256(),
         )
+
+    def open_parts(
+        self, key: str, *, upload_id: str, part_size_bytes: int, first_part: int, size_bytes: int, sha256: str | None
+    ) -> None:
+        """See `BundleTransfer.open_parts`. INVALID_FIELD for no bytes or more than 5 TiB, or a key that is no plain path."""
+        self._require_size(size_bytes, at_least=1)
+        run = Incoming(key, self._object_name(key), size_bytes, part_size_bytes)
+        if sha256 is not None:
+            run.sha256, run.digest = sha256, hashlib.sha256()
+        run.upload = Upload(run, upload_id, first_part=first_part)
+        self._current = run
 
     def write(self, data: bytes | memoryview) -> None:
         """See `BundleTransfer.write`."""
@@ -85,36 +96,28 @@ class MinioBundleTransfer:
         incoming.received_bytes += len(view)
         if incoming.received_bytes > incoming.size_bytes:
             raise size_mismatch(incoming)
-        incoming.digest.update(view)
+        if incoming.digest is not None:
+            incoming.digest.update(view)
         while view:
             if incoming.buffer is None:
                 incoming.buffer = self._take_buffer(incoming)
             view = view[incoming.buffer.fill(view, incoming.part_size_bytes) :]
-            if incoming.buffer.filled_bytes == incoming.part_size_bytes and incoming.is_multipart:
+            if incoming.is_multipart and incoming.is_part_full:
                 self._send_part(incoming)
 
     def close_object(self) -> None:
         """See `BundleTransfer.close_object`."""
         self._raise_failure()
         incoming = self._require_current()
-        if incoming.received_bytes != incoming.size_bytes:
-            raise size_mismatch(incoming)
-        if not hmac.compare_digest(incoming.digest.hexdigest(), incoming.sha256):
-            raise RegistrarError(
-                Reason.DIGEST_MISMATCH,
-                f"{incoming.key}: the bytes received have another sha256 than declared",
-                metadata={"key": incoming.key, "expected_sha256": incoming.sha256},
-            )
-        if incoming.is_multipart:
-            if incoming.buffer is not None:
-                self._send_part(incoming)
+        incoming.require_whole()
+        self._current = None
+        if not incoming.is_multipart:
+            self._send_whole(incoming)
+        elif incoming.digest is not None:
             upload = self._upload_of(incoming)
             with self._changed:
                 upload.is_closed = True
                 self._complete_when_sent(upload)
-        else:
-            self._send_whole(incoming)
-        self._current = None
 
     def finish(self) -> None:
         """See `BundleTransfer.finish`."""
@@ -126,23 +129,45 @@ class MinioBundleTransfer:
             self._buffers.drop_free()
         self._raise_failure()
 
+    def take_stored(self) -> Sequence[StoredObject | StoredPart]:
+        """See `BundleTransfer.take_stored`."""
+        with self._changed:
+            taken, self._stored = self._stored, []
+        return taken
+
+    def settle(self) -> None:
+        """See `BundleTransfer.settle`. Waits at most `settle_wait_seconds`."""
+        with self._changed:
+            self._end(self._settings.settle_wait_seconds)
+
     def abort(self) -> None:
         """See `BundleTransfer.abort`.
 
         Waits at most `abort_wait_seconds` for requests under way; what is left then is cleaned up behind.
         """
-        deadline = monotonic() + self._settings.abort_wait_seconds
         with self._changed:
-            if self._current is not None and self._current.buffer is not None:
-                self._buffers.give_back(self._current.buffer)
-            self._current = None
             if not self._is_aborted:
                 self._is_aborted = True
                 for upload in tuple(self._unfinished):
                     self._discard_when_idle(upload)
-            while self._running and (left := deadline - monotonic()) > 0:
-                self._changed.wait(left)
-            self._buffers.drop_free()
+            self._end(self._settings.abort_wait_seconds)
+
+    def _end(self, wait_seconds: float) -> None:
+        deadline = monotonic() + wait_seconds
+        self._is_over = True
+        if self._current is not None and self._current.buffer is not None:
+            self._buffers.give_back(self._current.buffer)
+        self._current = None
+        while self._running and (left := deadline - monotonic()) > 0:
+            self._changed.wait(left)
+        self._buffers.drop_free()
+
+    def _require_size(self, size_bytes: int, *, at_least: int) -> None:
+        self._raise_failure()
+        if self._current is not None:
+            raise RuntimeError("the object before is still open")
+        if not at_least <= size_bytes <= MAX_OBJECT_BYTES:
+            raise InvalidRequest([Violation("size_bytes", f"must be from {at_least} to {MAX_OBJECT_BYTES}")])
 
     def _require_current(self) -> Incoming:
         if self._current is None:
@@ -152,8 +177,8 @@ class MinioBundleTransfer:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
-        if self._is_aborted:
-            raise RuntimeError("the transfer was aborted")
+        if self._is_over:
+            raise RuntimeError("the transfer is over")
 
     def _take_buffer(self, incoming: Incoming) -> Buffer:
         # A small object gets a buffer of its own size, so that a hundred of them do not cost 64 MiB.
@@ -171,9 +196,8 @@ class MinioBundleTransfer:
         buffer, incoming.buffer = incoming.buffer, None
 
         def send() -> None:
-            body = buffer.view() if buffer is not None else memoryview(b"")
-            if not self._client.put(incoming.name, body, only_if_absent=True) and not self._holds(incoming):
-                self._client.put(incoming.name, body, only_if_absent=False)
+            self._objects.put(incoming, buffer.view() if buffer is not None else memoryview(b""))
+            self._report(StoredObject(incoming.key, incoming.size_bytes))
 
         self._run(send, buffer)
 
@@ -181,12 +205,19 @@ class MinioBundleTransfer:
         upload = self._upload_of(incoming)
         buffer = incoming.detach_buffer()
         with self._changed:
+            index = len(upload.etags)
             upload.etags.append("")
             upload.sending += 1
-            number = len(upload.etags)
+        number = upload.first_part + index
 
         def send() -> None:
-            upload.etags[number - 1] = self._client.put_part(incoming.name, upload.id, number, buffer.view())
+            try:
+                etag = self._client.put_part(incoming.name, upload.id, number, buffer.view())
+            except StoreUploadGone as exc:
+                raise StoreUploadGone(incoming.key) from exc
+            upload.etags[index] = etag
+            if upload not in self._unfinished:
+                self._report(StoredPart(incoming.key, number, etag))
 
         def sent() -> None:
             upload.sending -= 1
@@ -209,9 +240,10 @@ class MinioBundleTransfer:
         upload.is_ending = True
 
         def complete() -> None:
-            self._complete(upload)
+            self._objects.complete(upload)
             with self._changed:
                 self._unfinished.discard(upload)
+            self._report(StoredObject(upload.of.key, upload.of.size_bytes))
 
         def ended() -> None:
             upload.is_ending = upload not in self._unfinished
@@ -219,41 +251,13 @@ class MinioBundleTransfer:
 
         self._run(complete, None, ended)
 
-    def _complete(self, upload: Upload) -> None:
-        incoming = upload.of
-        name = incoming.name
-        # The condition on completing is honoured by every store tried but, in SeaweedFS, not under a race;
-        # and what a refused completion leaves of the upload differs. So look first.
-        is_present = self._client.size_of(name) is not None
-        if is_present and self._holds(incoming):
-            self._client.abort_upload(name, upload.id)
-            return
-        try:
-            if self._client.complete_upload(name, upload.id, upload.etags, only_if_absent=not is_present):
-                return
-        except RegistrarError as exc:
-            if exc.reason is not Reason.STORE_UNAVAILABLE or not self._holds(incoming):
-                raise
-            # The answer was lost, or a retry found its own first try done.
-            return
-        if self._holds(incoming):
-            self._client.abort_upload(name, upload.id)
-        else:
-            self._client.complete_upload(name, upload.id, upload.etags, only_if_absent=False)
-
-    def _holds(self, incoming: Incoming) -> bool:
-        """Whether the object in the store has the declared size and digest."""
-        if self._client.size_of(incoming.name) != incoming.size_bytes:
-            return False
-        try:
-            return self._hash_object(incoming.key) == (incoming.size_bytes, incoming.sha256)
-        except RegistrarError as exc:
-            if exc.reason is Reason.ARTIFACT_FILE_NOT_FOUND:
-                return False
-            raise
+    def _report(self, stored: StoredObject | StoredPart) -> None:
+        with self._changed:
+            self._stored.append(stored)
 
     def _discard_when_idle(self, upload: Upload) -> None:
-        if not self._is_aborted or upload.sending or upload.is_ending:
+        # Those of runs are not among the unfinished: they belong to whoever opened them.
+        if not self._is_aborted or upload not in self._unfinished or upload.sending or upload.is_ending:
             return
         upload.is_ending = True
         self._unfinished.discard(upload)

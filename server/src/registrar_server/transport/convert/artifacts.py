@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from registrar.v1 import artifact_pb2 as pb
+from registrar.v1 import artifact_service_pb2 as service_pb
+from registrar_server.application.artifacts import BundleRef, ByContent, ById
 from registrar_server.domain import limits
 from registrar_server.domain.bundles import (
     Bundle,
@@ -16,11 +18,38 @@ from registrar_server.domain.bundles import (
     path_problem,
 )
 from registrar_server.domain.validation import Checker
-from registrar_server.domain.values import SHA256
+from registrar_server.domain.values import MANIFEST_DIGEST, SHA256, UID, Caller
+from registrar_server.transport.convert.references import model_from_proto, ref_from_proto, tenant_from_proto
 from registrar_server.transport.convert.values import time_to_proto
+
+NamesBundle = (
+    service_pb.GetArtifactRequest
+    | service_pb.DownloadFileRequest
+    | service_pb.CreateDownloadUrlsRequest
+    | service_pb.VerifyArtifactRequest
+)
 
 _VIOLATIONS_SHOWN = 100
 """A manifest can be wrong in every line; so many are enough to mend the program that made it."""
+
+
+def bundle_ref_from_proto(check: Checker, request: NamesBundle, caller: Caller) -> BundleRef:
+    """Which bundle a request names."""
+    if isinstance(request, service_pb.GetArtifactRequest) and request.WhichOneof("artifact") == "manifest":
+        wanted = "`sha256:` and 64 lower-case hex digits"
+        return ByContent(
+            model_from_proto(check, "manifest.model", request.manifest.model, caller),
+            check.pattern("manifest.manifest_digest", request.manifest.manifest_digest, MANIFEST_DIGEST, wanted),
+        )
+    match request.WhichOneof("artifact"):
+        case "artifact_id":
+            uid = check.pattern("artifact_id", request.artifact_id, UID, "32 lower-case hex digits")
+            return ById(tenant_from_proto(check, "tenant", request.tenant, caller), uid)
+        case "ref":
+            return ref_from_proto(check, "ref", request.ref, caller)
+        case _:
+            check.fail("artifact", "is required")
+            return ById(caller.tenant, "")
 
 
 def manifest_from_proto(check: Checker, field: str, message: pb.Manifest) -> Manifest:

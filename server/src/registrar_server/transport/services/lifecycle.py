@@ -17,11 +17,11 @@ from registrar_server.transport.streams import Slots
 
 
 class LifecycleServicer(lifecycle_service_pb2_grpc.LifecycleServiceServicer):
-    """Converts, calls, converts. `transfers`: a rollback reads its bundle, which is a transfer."""
+    """Converts, calls, converts. `downloads`: a rollback reads its whole bundle, which is as much as to download it."""
 
-    def __init__(self, lifecycle: Lifecycle, transfers: Slots) -> None:
+    def __init__(self, lifecycle: Lifecycle, downloads: Slots) -> None:
         self._lifecycle = lifecycle
-        self._transfers = transfers
+        self._downloads = downloads
 
     def TransitionStage(
         self, request: pb.TransitionStageRequest, context: grpc.ServicerContext
@@ -54,7 +54,7 @@ class LifecycleServicer(lifecycle_service_pb2_grpc.LifecycleServiceServicer):
             if wanted.to_number < 0:
                 check.fail("to_version", "must not be negative")
         mutation = mutation_of(request, request.request_id, _rolled_back)
-        with self._transfers.take():
+        with self._downloads.take():
             return pb.RollbackResponse.FromString(self._lifecycle.rollback(mutation, wanted))
 
     def ListTransitions(

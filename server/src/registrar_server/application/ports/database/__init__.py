@@ -20,6 +20,7 @@ from registrar_server.application.ports.database.mirror import MirrorProgress, M
 from registrar_server.application.ports.database.models import ModelRecords, NewModel
 from registrar_server.application.ports.database.registrations import RegistrationRecords, RegistrationTask
 from registrar_server.application.ports.database.requests import RequestKey, RequestRecords, StoredAnswer
+from registrar_server.application.ports.database.uploads import FileTask, PartKey, UploadRecords
 from registrar_server.application.ports.database.versions import NewVersion, VersionRecords
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Change",
     "Database",
     "Event",
+    "FileTask",
     "Journal",
     "MirrorProgress",
     "MirrorRecords",
@@ -36,6 +38,7 @@ __all__ = [
     "ModelRecords",
     "NewModel",
     "NewVersion",
+    "PartKey",
     "RegistrationRecords",
     "RegistrationTask",
     "RequestKey",
@@ -43,6 +46,7 @@ __all__ = [
     "StoredAnswer",
     "Transaction",
     "TransitionRecords",
+    "UploadRecords",
     "VersionRecords",
 ]
 
@@ -62,6 +66,8 @@ class Transaction(Protocol):
     def transitions(self) -> TransitionRecords: ...
     @property
     def bundles(self) -> BundleRecords: ...
+    @property
+    def uploads(self) -> UploadRecords: ...
     @property
     def requests(self) -> RequestRecords: ...
     @property

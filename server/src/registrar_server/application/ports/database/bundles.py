@@ -16,6 +16,8 @@ class BundleClaim:
 
     uid: str
     prefix: str
+    wipes: int = 0
+    """See `UploadSession.wipes`, as it was when the claim was made."""
 
 
 class BundleRecords(Protocol):
@@ -38,8 +40,12 @@ class BundleRecords(Protocol):
     def keep_claim(self, uid: str, *, until: datetime) -> bool:
         """Say that writing goes on. False: the claim ran out and was cleared away."""
 
-    def commit(self, uid: str, manifest: Manifest, *, uri: str, created_by: str, time: datetime) -> bool:
-        """Record the bundle as verified, with its files. False: somebody else did so first, nothing changed."""
+    def commit(self, uid: str, manifest: Manifest, *, wipes: int, uri: str, created_by: str, time: datetime) -> bool:
+        """Record the bundle as verified, with its files. False: somebody else did so first, nothing changed.
+
+        DATABASE_BUSY when `wipes` is no longer what it was at the claim, or a file of its upload session is being copied:
+        what was written may be gone.
+        """
 
     def set_verified(self, uid: str, time: datetime) -> None:
         """Record that its stored bytes were read and hold."""
@@ -50,8 +56,17 @@ class BundleRecords(Protocol):
     def file(self, uid: str, path: str) -> BundleFile | None:
         """One file."""
 
+    def is_any_abandoned(self, now: datetime) -> bool:
+        """Whether a claim ran out, or a clearing was itself abandoned."""
+
     def lease_abandoned(self, *, now: datetime, until: datetime, limit: int) -> Sequence[BundleClaim]:
         """Claims that ran out, marked so that nobody joins them while they are cleared away."""
 
-    def forget(self, uid: str) -> None:
-        """Remove a claim whose objects are gone."""
+    def keep_clearing(self, uid: str, *, lease: datetime, until: datetime) -> bool:
+        """Prolong the clearing that was leased until `lease`. False: another has taken it over."""
+
+    def release_clearing(self, uid: str, *, lease: datetime, until: datetime) -> None:
+        """Give a clearing up that failed, to be taken up again at `until`."""
+
+    def forget(self, uid: str, *, lease: datetime) -> bool:
+        """Remove a claim whose objects are gone, with its upload session. False: another has taken the clearing over."""

@@ -1,0 +1,138 @@
+"""`connect`, and the registry that it gives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from registrar import client as blocking
+from registrar.aio.connection import Connection
+from registrar.aio.methods import listing, unary
+from registrar.aio.transfers import TransferCalls, from_thread, in_thread
+from registrar.calls import admin, aliases, bundles, lifecycle
+from registrar.calls import models as model_calls
+from registrar.calls import versions as version_calls
+from registrar.context import AnyVersionRef
+from registrar.retry import Patience, RetryPolicy
+from registrar.settings import resolve_settings
+from registrar.types import Artifact
+from registrar.values import BundleFile
+
+
+def connect(
+    target: str | None = None,
+    *,
+    tenant: str | None = None,
+    timeout_seconds: float = 60.0,
+    connect_timeout_seconds: float = 10.0,
+    retry: RetryPolicy | None = None,
+    credentials: grpc.ChannelCredentials | None = None,
+) -> Registry:
+    """A registry, to be closed after use: `async with aio.connect() as registry: …`. Arguments: `registrar.connect`'s.
+
+    It belongs to the event loop of its first call; no connection is made before that.
+    """
+    settings = resolve_settings(
+        target,
+        tenant=tenant,
+        timeout_seconds=timeout_seconds,
+        connect_timeout_seconds=connect_timeout_seconds,
+        retry=retry,
+        credentials=credentials,
+    )
+    return Registry(Connection(settings))
+
+
+class Registry(TransferCalls):
+    """A model registry, for the tasks of one event loop; made by `connect`.
+
+    Every change carries a request id (a new one unless given), so it is tried again after a broken connection without
+    being made twice. What another caller's change makes impossible raises Aborted and is never tried again by itself.
+    Cancelling a task ends its call. A transfer that is cancelled first waits for its thread, which ends soon and leaves
+    what the same call goes on with later; its `progress` is called by that thread. At most 16 transfers work at once.
+    """
+
+    create_model = unary(model_calls.create_model)
+    model = unary(model_calls.model)
+    models = listing(model_calls.models)
+    update_model = unary(model_calls.update_model)
+    delete_model = unary(model_calls.delete_model)
+    undelete_model = unary(model_calls.undelete_model)
+
+    register = unary(version_calls.register)
+    check = unary(version_calls.check)
+    get = unary(version_calls.get)
+    compare = unary(version_calls.compare)
+    update = unary(version_calls.update)
+    delete = unary(version_calls.delete)
+    undelete = unary(version_calls.undelete)
+    versions = listing(version_calls.versions)
+
+    set_alias = unary(aliases.set_alias)
+    delete_alias = unary(aliases.delete_alias)
+    alias_history = listing(aliases.alias_history)
+
+    promote = unary(lifecycle.promote)
+    rollback = unary(lifecycle.rollback)
+    transitions = listing(lifecycle.transitions)
+
+    push = in_thread(blocking.Registry.push)
+    upload = in_thread(blocking.Registry.upload)
+    abort_upload = unary(bundles.abort_upload)
+    pull = in_thread(blocking.Registry.pull)
+    download = from_thread(blocking.Registry.download)
+    download_urls = in_thread(blocking.Registry.download_urls)
+    verify = in_thread(blocking.Registry.verify)
+
+    server_info = unary(admin.server_info)
+    is_serving = unary(admin.is_serving)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End every call and transfer that runs, and the connections. May be called twice."""
+        await self._connection.close()
+        await self._workers.close()
+
+    @property
+    def target(self) -> str:
+        """Where it is."""
+        return self._connection.target
+
+    @property
+    def event_sequence(self) -> int:
+        """Sequence of the last change that was made through this object; 0: none."""
+        return self._connection.sequence.value
+
+    async def artifact(self, ref: AnyVersionRef) -> Artifact:
+        """The bundle of a version. Errors: NotFound; FailedPrecondition when its artifact is external."""
+        version = await self.get(ref)
+        return await self._connection.run(bundles.artifact_of(self._connection, version))
+
+    async def files(self, ref: AnyVersionRef) -> AsyncIterator[BundleFile]:
+        """The files of a version's bundle, by path; pages are fetched as they are consumed."""
+        version = await self.get(ref)
+        async for file in self._connection.iterate(bundles.files_of(self._connection, version)):
+            yield file
+
+    async def wait_mirrored(self, sequence: int | None = None, *, timeout_seconds: float = 30.0) -> None:
+        """Wait until MLflow has every change up to a sequence; None: up to the last one made through this object.
+
+        Errors: DeadlineExceeded when it has not in time; the change itself stands all the same.
+        """
+        wanted = self.event_sequence if sequence is None else sequence
+        patience = Patience(timeout_seconds)
+        while (mirrored := (await self.server_info()).mirror.mirrored_sequence) < wanted:
+            if not patience.allows(admin.MIRROR_POLL_SECONDS):
+                raise admin.mirror_behind(mirrored, wanted)
+            await asyncio.sleep(admin.MIRROR_POLL_SECONDS)

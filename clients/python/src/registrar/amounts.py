@@ -1,0 +1,20 @@
+"""Amounts and times as people read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def size(size_bytes: int) -> str:
+    """`1.5 GiB`."""
+    value = float(size_bytes)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{size_bytes} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def moment(time: datetime) -> str:
+    """`2026-03-01 09:30 UTC`."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,35 @@
+"""Many values in one statement: a list in pieces, or rows to select from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Integer, Subquery, Text, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+_Item = TypeVar("_Item")
+_AT_ONCE = 500
+
+
+def chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    """The items, some hundreds at a time: databases limit the parameters of one statement."""
+    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
+
+
+def asked_for(
+    connection: Connection, columns: Mapping[str, TypeEngine[Any]], rows: Sequence[tuple[str | int, ...]]
+) -> Subquery:
+    """Any number of rows to select from: they are one parameter, as JSON, and the statement is compiled once."""
+    document = literal(json.dumps(rows), Text())
+    cells: Sequence[ColumnElement[Any]]
+    if connection.dialect.name == "sqlite":
+        each = func.json_each(document).table_valued("value", name="each")
+        cells = [func.json_extract(each.c.value, literal(f"$[{place}]", Text())) for place in range(len(columns))]
+    else:
+        each = func.jsonb_array_elements(cast(document, JSONB())).table_valued("value", name="each")
+        cells = [each.c.value.op("->>")(literal(place, Integer())) for place in range(len(columns))]
+    named = (cast(cell, kind).label(name) for cell, (name, kind) in zip(cells, columns.items(), strict=True))
+    return select(*named).subquery("asked")

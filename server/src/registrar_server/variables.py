@@ -1,0 +1,128 @@
+"""The variables of the environment, each with its default, and how they are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from registrar_server.domain.values import DEFAULT_TENANT, TENANT_NAME
+
+_CLIENT_VARIABLES = frozenset({"REGISTRAR_SERVER", "REGISTRAR_TENANT", "REGISTRAR_TOKEN"})
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable of the environment: where its value goes, what it means, what holds when it is unset.
+
+    That is `default`, or, where it depends on something else, what `otherwise` says.
+    """
+
+    field: str
+    meaning: str
+    default: str = ""
+    otherwise: str = ""
+
+
+KNOWN_VARIABLES: Mapping[str, Variable] = {
+    "REGISTRAR_LISTEN": Variable("listen", "host:port to serve on; port 0: any free one", "127.0.0.1:50051"),
+    "REGISTRAR_DATA_DIR": Variable(
+        "data_dir", "directory of all that is embedded", otherwise="~/.local/share/registrar"
+    ),
+    "REGISTRAR_WORKERS": Variable("workers", "processes that answer calls", "1"),
+    "REGISTRAR_THREADS": Variable("threads", "threads in each worker", "32"),
+    "REGISTRAR_TRANSFER_SLOTS": Variable(
+        "transfer_slots", "uploads, and as many downloads, at once in each worker", "8"
+    ),
+    "REGISTRAR_STALL_SECONDS": Variable("stall_seconds", "how long a stream may stand still", "60"),
+    "REGISTRAR_DRAIN_SECONDS": Variable("drain_seconds", "how long calls may go on when the server stops", "30"),
+    "REGISTRAR_DATABASE_URL": Variable(
+        "database_url", "sqlite:///… or postgresql://…", otherwise="registrar.db in the data directory"
+    ),
+    "REGISTRAR_TENANTS": Variable("tenants", "tenants that exist, with commas between", DEFAULT_TENANT),
+    "REGISTRAR_ALLOW_UNAUTHENTICATED_NETWORK": Variable(
+        "is_open_network_allowed", "`true`: serve beyond loopback although nobody is authenticated", "false"
+    ),
+    "REGISTRAR_BULK_LISTEN": Variable(
+        "bulk_listen", "host:port of a process of its own for uploads and downloads", otherwise="none"
+    ),
+    "REGISTRAR_BULK_ENDPOINT": Variable(
+        "bulk_endpoint", "host:port that clients send transfers to", otherwise="the bulk process's"
+    ),
+    "REGISTRAR_LOG_LEVEL": Variable("log_level", "debug, info, warning or error", "info"),
+    "REGISTRAR_LOG_FORMAT": Variable("log_format", "json or console", otherwise="console on a terminal, else json"),
+    "MLFLOW_TRACKING_URI": Variable(
+        "mlflow_tracking_uri",
+        "MLflow: http://…, sqlite:///… or postgresql://…",
+        otherwise="mlflow.db in the data directory",
+    ),
+    "MLFLOW_ARTIFACT_ROOT": Variable(
+        "artifact_root", "s3://bucket/prefix for bundles and runs", otherwise="an embedded S3 store"
+    ),
+    "MLFLOW_S3_ENDPOINT_URL": Variable("s3_endpoint_url", "address of the S3 store", otherwise="AWS"),
+    "REGISTRAR_S3_PUBLIC_ENDPOINT": Variable(
+        "s3_public_endpoint",
+        "address of the S3 store in presigned URLs, where readers need another",
+        otherwise="the same",
+    ),
+    "AWS_ACCESS_KEY_ID": Variable("s3_access_key", "key of the S3 store", otherwise="the AWS chain"),
+    "AWS_SECRET_ACCESS_KEY": Variable("s3_secret_key", "secret of the S3 store", otherwise="the AWS chain"),
+    "AWS_REGION": Variable("s3_region", "region of the S3 store", otherwise="the store's"),
+    "ML_REGISTRY_CACHE_TTL": Variable("cache_ttl_seconds", "seconds that an answer may be cached; 0: never", "300"),
+}
+
+
+class VariableReader:
+    """Reads variables and collects what is wrong with them. An empty variable counts as unset."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.problems: list[str] = []
+
+    def text(self, name: str) -> str:
+        """As it stands, without white space around it; empty when unset and without a default."""
+        return self._environment.get(name, "").strip() or _default_of(name)
+
+    def number(self, name: str, least: int, most: int) -> int:
+        """A whole number from `least` to `most`; its default when it is none."""
+        text = self.text(name)
+        if re.fullmatch(r"\d{1,9}", text) and least <= int(text) <= most:
+            return int(text)
+        self.problems.append(f"{name}: {text!r} is not a whole number from {least} to {most}")
+        return int(_default_of(name))
+
+    def flag(self, name: str) -> bool:
+        """`true` or `1`, `false` or `0`."""
+        return self.choice(name, ("true", "false", "1", "0")) in ("true", "1")
+
+    def choice(self, name: str, allowed: tuple[str, ...]) -> str:
+        """One of the words, in lower case; its default when it is none."""
+        text = self.text(name).lower()
+        if text in allowed:
+            return text
+        self.problems.append(f"{name}: {text!r} is none of {', '.join(word for word in allowed if word)}")
+        return _default_of(name)
+
+    def tenants(self, name: str) -> tuple[str, ...]:
+        """Names with commas between, the default tenant always first."""
+        names = [part.strip() for part in self.text(name).split(",") if part.strip()]
+        wrong = [tenant for tenant in names if not TENANT_NAME.fullmatch(tenant)]
+        if wrong:
+            self.problems.append(f"{name}: not names of tenants: {', '.join(wrong)}")
+        return tuple(dict.fromkeys([DEFAULT_TENANT, *names]))
+
+    def refuse_unknown(self) -> None:
+        """Note every `REGISTRAR_…` name that nobody reads: most are misspelt."""
+        for name in sorted(self._environment):
+            is_ours = name.startswith("REGISTRAR_") and not name.startswith("REGISTRAR_TEST_")
+            if is_ours and name not in KNOWN_VARIABLES and name not in _CLIENT_VARIABLES:
+                self.problems.append(f"{name}: there is no such variable; known: {', '.join(_own_names())}")
+
+
+def _default_of(name: str) -> str:
+    variable = KNOWN_VARIABLES.get(name)
+    return variable.default if variable else ""
+
+
+def _own_names() -> list[str]:
+    return [name for name in KNOWN_VARIABLES if name.startswith("REGISTRAR_")]
