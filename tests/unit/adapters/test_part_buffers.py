@@ -43,20 +43,30 @@ def test_parts_grow_only_when_they_must(size: int, part: int) -> None:
     assert part_size_for(size, 16 * MEBIBYTE) == part
 
 
-def test_a_buffer_that_came_back_is_used_again() -> None:
-    buffers = pool()
-    first = buffers.take(MEBIBYTE)
-    first.fill(memoryview(b"abc"), MEBIBYTE)
-    give_back(buffers, first)
-    again = buffers.take(1000)
-    assert again is first
-    assert again.filled_bytes == 0
+def test_large_blocks_are_kept_and_not_copied() -> None:
+    buffer = pool().take(MEBIBYTE)
+    data = bytes(100_000)
+    buffer.fill(memoryview(data), MEBIBYTE)
+    (block,) = buffer.blocks()
+    assert block.obj is data
 
 
-def test_a_larger_need_replaces_a_free_buffer() -> None:
-    buffers = pool(max_buffers=1)
-    give_back(buffers, buffers.take(1000))
-    assert buffers.take(2000).capacity_bytes == 2000
+@given(sizes=st.lists(st.integers(0, 200_000), max_size=30), limit=st.integers(1, 3 * MEBIBYTE))
+def test_blocks_of_any_size_come_out_in_their_order(sizes: list[int], limit: int) -> None:
+    buffer = pool().take(limit)
+    blocks = [bytes([index]) * size for index, size in enumerate(sizes)]
+    for block in blocks:
+        room = limit - buffer.filled_bytes
+        assert buffer.fill(memoryview(block), limit) == min(len(block), room)
+    assert b"".join(buffer.blocks()) == b"".join(blocks)[:limit]
+    assert buffer.filled_bytes == min(limit, sum(sizes))
+
+
+def test_a_million_tiny_blocks_cost_no_more_than_their_bytes() -> None:
+    buffer = pool().take(MEBIBYTE)
+    for _ in range(MEBIBYTE):
+        buffer.fill(memoryview(b"x"), MEBIBYTE)
+    assert len(buffer.blocks()) == 1
 
 
 @pytest.mark.parametrize(
@@ -91,7 +101,7 @@ def test_a_buffer_takes_no_more_than_its_limit() -> None:
     buffer = Buffer(10)
     assert buffer.fill(memoryview(b"abcdef"), 4) == 4
     assert buffer.fill(memoryview(b"ef"), 4) == 0
-    assert bytes(buffer.view()) == b"abcd"
+    assert b"".join(buffer.blocks()) == b"abcd"
 
 
 def give_back(buffers: BufferPool, buffer: Buffer) -> None:

@@ -68,13 +68,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nothing: clients that break off are what is tested."""
+
+
 @contextmanager
 def serve_part_store(state: State) -> Iterator[Store]:
     """Serve on a port that the system gives; the registry's presigned URLs lead there."""
     store = Store(state)
     handler = type("Handler", (_Handler,), {"store": store})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         state.store_url = f"http://127.0.0.1:{server.server_port}"

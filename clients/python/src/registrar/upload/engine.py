@@ -117,11 +117,16 @@ class _Upload:
         return snapshot.artifact
 
     def _carry(self, missing: Sequence[MissingFile]) -> None:
-        jobs = self._way.plan(missing)
+        for way, files in self._way.share(missing):
+            if files:
+                self._carry_by(way, files)
+
+    def _carry_by(self, way: Way, files: Sequence[MissingFile]) -> None:
+        jobs = way.plan(files)
         with ExitStack() as stack:
             lanes = [
-                self._way.lane(number, self._connection, self._transfers, self._session, self._bundle)
-                for number in range(min(self._way.lanes, len(jobs)))
+                way.lane(number, self._connection, self._transfers, self._session, self._bundle)
+                for number in range(min(way.lanes, len(jobs)))
             ]
             for lane in lanes:
                 stack.callback(lane.close)

@@ -32,6 +32,9 @@ class Way(Protocol):
     def lanes(self) -> int:
         """How many lanes there are."""
 
+    def share(self, files: Sequence[MissingFile]) -> Sequence[tuple[Way, Sequence[MissingFile]]]:
+        """Who carries which files, one after the other."""
+
     def lane(
         self,
         number: int,
@@ -53,6 +56,10 @@ class ThroughRegistry:
         self.lanes = streams
         self._split_bytes = split_bytes
 
+    def share(self, files: Sequence[MissingFile]) -> Sequence[tuple[Way, Sequence[MissingFile]]]:
+        """See Way."""
+        return [(self, files)]
+
     def lane(
         self,
         number: int,
@@ -71,10 +78,21 @@ class ThroughRegistry:
 
 
 class StraightToStore:
-    """Parts by presigned URLs, over connections of HTTP."""
+    """Parts by presigned URLs, over connections of HTTP, for files of more than one part.
 
-    def __init__(self, lanes: int) -> None:
+    What fits into one part goes through the registry, which packs many files into a stream and verifies them on the way:
+    a URL, a record and a verification for each took eight times as long for a thousand files of 20 KiB.
+    """
+
+    def __init__(self, lanes: int, beside: ThroughRegistry) -> None:
         self.lanes = lanes
+        self._beside = beside
+
+    def share(self, files: Sequence[MissingFile]) -> Sequence[tuple[Way, Sequence[MissingFile]]]:
+        """See Way."""
+        large = [file for file in files if file.size_bytes > file.part_size_bytes]
+        small = [file for file in files if file.size_bytes <= file.part_size_bytes]
+        return [(self, large), (self._beside, small)]
 
     def lane(
         self,
@@ -100,6 +118,5 @@ def way_of(*, direct: bool, streams: int | None, split_bytes: int | None) -> Way
     """The way that a caller chose; None: the default. Errors: InvalidArgument."""
     if (streams is not None and streams < 1) or (split_bytes is not None and split_bytes < 1):
         raise InvalidArgument("streams and split_bytes must be at least 1", reason="INVALID_FIELD")
-    if direct:
-        return StraightToStore(streams or DIRECT_LANES)
-    return ThroughRegistry(streams or STREAMS, split_bytes or SPLIT_BYTES)
+    through = ThroughRegistry(streams or STREAMS, split_bytes or SPLIT_BYTES)
+    return StraightToStore(streams or DIRECT_LANES, through) if direct else through

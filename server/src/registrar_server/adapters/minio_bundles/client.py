@@ -94,13 +94,13 @@ class S3Client:
             else:
                 return
 
-    def put(self, name: str, body: memoryview, *, only_if_absent: bool) -> bool:
+    def put(self, name: str, body: Sequence[memoryview], *, only_if_absent: bool) -> bool:
         """Write a whole object. False when it exists and `only_if_absent` was asked."""
         headers = dict(_ABSENT_ONLY) if only_if_absent else {}
         headers["Content-Type"] = "application/octet-stream"
         self._translated.require_room()
         with self._translated("put_object", name):
-            return self._unless_present("PUT", name, body=PartBody(body) if len(body) else b"", headers=headers)
+            return self._unless_present("PUT", name, body=PartBody(body) if body else b"", headers=headers)
 
     def create_upload(self, name: str) -> str:
         """Begin a multipart upload; returns its id."""
@@ -108,7 +108,7 @@ class S3Client:
         with self._translated("create_upload", name):
             return self._minio._create_multipart_upload(self._bucket, name, {})
 
-    def put_part(self, name: str, upload_id: str, number: int, body: memoryview) -> str:
+    def put_part(self, name: str, upload_id: str, number: int, body: Sequence[memoryview]) -> str:
         """Write part `number` (from 1); returns its etag."""
         self._translated.require_room()
         with self._translated("put_part", name):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,20 +29,22 @@ class HttpLimits:
 
 
 class PartBody:
-    """Bytes to send, from a buffer that stays in place until the request is over.
+    """Bytes to send, in blocks that stay in place until the request is over.
 
     urllib3 iterates it anew for each try, which makes a retry send the same bytes again.
     """
 
-    def __init__(self, view: memoryview) -> None:
-        self._view = view
+    def __init__(self, blocks: Sequence[memoryview]) -> None:
+        self._blocks = blocks
+        self._length = sum(map(len, blocks))
 
     def __len__(self) -> int:
-        return len(self._view)
+        return self._length
 
     def __iter__(self) -> Iterator[memoryview]:
-        for start in range(0, len(self._view), SEND_BLOCK_BYTES):
-            yield self._view[start : start + SEND_BLOCK_BYTES]
+        for block in self._blocks:
+            for start in range(0, len(block), SEND_BLOCK_BYTES):
+                yield block[start : start + SEND_BLOCK_BYTES]
 
 
 def make_pool(limits: HttpLimits, *, connections: int) -> urllib3.PoolManager:

@@ -19,7 +19,6 @@ from registrar_server.domain.errors import InvalidRequest, Reason, RegistrarErro
 
 MAX_BUFFERS: Final = 4
 BUFFER_BUDGET_BYTES: Final = 64 << 20
-_SMALLEST_BUFFER_BYTES: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,6 @@ class MinioBundleTransfer:
         with self._changed:
             while self._running and self._failure is None:
                 self._changed.wait()
-            self._buffers.drop_free()
         self._raise_failure()
 
     def take_stored(self) -> Sequence[StoredObject | StoredPart]:
@@ -160,7 +158,6 @@ class MinioBundleTransfer:
         self._current = None
         while self._running and (left := deadline - monotonic()) > 0:
             self._changed.wait(left)
-        self._buffers.drop_free()
 
     def _require_size(self, size_bytes: int, *, at_least: int) -> None:
         self._raise_failure()
@@ -181,12 +178,8 @@ class MinioBundleTransfer:
             raise RuntimeError("the transfer is over")
 
     def _take_buffer(self, incoming: Incoming) -> Buffer:
-        # A small object gets a buffer of its own size, so that a hundred of them do not cost 64 MiB.
-        # Powers of two, so that files of nearly the same size find a buffer that fits.
-        capacity = max(_SMALLEST_BUFFER_BYTES, 1 << (incoming.size_bytes - 1).bit_length())
-        capacity = min(incoming.part_size_bytes, capacity)
         with self._changed:
-            buffer = self._buffers.take(capacity)
+            buffer = self._buffers.take(min(incoming.part_size_bytes, incoming.size_bytes))
             if self._failure is not None:
                 self._buffers.give_back(buffer)
         self._raise_failure()
@@ -196,7 +189,7 @@ class MinioBundleTransfer:
         buffer, incoming.buffer = incoming.buffer, None
 
         def send() -> None:
-            self._objects.put(incoming, buffer.view() if buffer is not None else memoryview(b""))
+            self._objects.put(incoming, buffer.blocks() if buffer is not None else ())
             self._report(StoredObject(incoming.key, incoming.size_bytes))
 
         self._run(send, buffer)
@@ -212,7 +205,7 @@ class MinioBundleTransfer:
 
         def send() -> None:
             try:
-                etag = self._client.put_part(incoming.name, upload.id, number, buffer.view())
+                etag = self._client.put_part(incoming.name, upload.id, number, buffer.blocks())
             except StoreUploadGone as exc:
                 raise StoreUploadGone(incoming.key) from exc
             upload.etags[index] = etag

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from registrar_server.adapters.minio_bundles.client import S3Client
 from registrar_server.adapters.minio_bundles.incoming import Incoming, Upload
@@ -17,7 +17,7 @@ class VerifiedObjects:
         self._client = client
         self._hash_object = hash_object
 
-    def put(self, incoming: Incoming, body: memoryview) -> None:
+    def put(self, incoming: Incoming, body: Sequence[memoryview]) -> None:
         """Write a whole object."""
         if not self._client.put(incoming.name, body, only_if_absent=True) and not self._holds(incoming):
             self._client.put(incoming.name, body, only_if_absent=False)
