@@ -183,7 +183,8 @@ def test_a_network_that_swallows_an_upload_costs_its_slot_no_longer_than_that(
             SlowUpload(channel, unique_name, quick_bytes=8 * CHUNK, slowly=lambda: nothing(is_over))
             for _ in range(SLOTS)
         ]
-        wait_until(lambda: proxy.forwarded_bytes > 2 * CHUNK, 20)
+        # All of them have a slot by then: one that reached the server after the stall only would end otherwise.
+        wait_until(lambda: proxy.forwarded_bytes >= SLOTS * 8 * CHUNK, 20)
         proxy.stall()
         require_slots(host, large, tmp_path)
         is_over.set()
@@ -192,8 +193,10 @@ def test_a_network_that_swallows_an_upload_costs_its_slot_no_longer_than_that(
 
 
 def test_uploads_leave_the_downloads_their_slots_and_the_other_way_round(
-    host: RunningServer, large: registrar.ModelVersion, unique_name: str
+    host: RunningServer, large: registrar.ModelVersion, unique_name: str, tmp_path: Path
 ) -> None:
+    # What the test before has cancelled may still be on its way out.
+    require_slots(host, large, tmp_path)
     is_over = threading.Event()
     with ExitStack() as stack:
         channel = stack.enter_context(host.channel())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from registrar_server.config import Config, ConfigError, hide_password, load_config
@@ -88,6 +90,28 @@ def test_clients_must_be_told_where_a_bulk_process_is_that_listens_on_every_addr
     assert problem.startswith("REGISTRAR_BULK_ENDPOINT")
     config = load_config({**environment, "REGISTRAR_BULK_ENDPOINT": "registry.example:50061"})
     assert (config.bulk_listen, config.bulk_endpoint) == (every, "registry.example:50061")
+
+
+def test_the_bulk_process_may_have_cores_of_its_own() -> None:
+    core = min(os.sched_getaffinity(0))
+    environment = {"REGISTRAR_BULK_LISTEN": "127.0.0.1:0", "REGISTRAR_BULK_CORES": f"{core}-{core}, {core}"}
+    config = load_config(environment)
+    assert config.bulk_cores == (core,)
+    assert Config.from_json(config.to_json()) == config
+    assert config.shown()["bulk_cores"] == str(core)
+
+
+@pytest.mark.parametrize("cores", ["one", "0-", "-1", "3-1", "0;1", "9999", "every"])
+def test_cores_must_be_there_and_leave_the_workers_one(cores: str) -> None:
+    every = ",".join(map(str, os.sched_getaffinity(0)))
+    listening = {"REGISTRAR_BULK_LISTEN": "127.0.0.1:0"}
+    (problem,) = problems({**listening, "REGISTRAR_BULK_CORES": every if cores == "every" else cores})
+    assert problem.startswith("REGISTRAR_BULK_CORES")
+
+
+def test_cores_without_a_bulk_process_are_a_mistake() -> None:
+    (problem,) = problems({"REGISTRAR_BULK_CORES": str(min(os.sched_getaffinity(0)))})
+    assert "REGISTRAR_BULK_LISTEN" in problem
 
 
 def test_what_the_command_line_gives_wins_over_the_environment() -> None:

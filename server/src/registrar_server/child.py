@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from registrar_server.config import Config
+from registrar_server.config import Config, available_cores
 from registrar_server.logging import set_up_logging
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def main() -> None:
     # Ctrl-C reaches every process of a terminal; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_up_logging(config.log_level, config.log_format, assignment.name)
+    _keep_to_cores(sys.argv[1], config)
     stop = threading.Event()
     threading.Thread(target=_watch_parent, args=(stop,), name="parent", daemon=True).start()
     with ExitStack() as stack:
@@ -119,6 +120,14 @@ def _run_background(assignment: Assignment, stop: threading.Event, stack: ExitSt
         if signals.wait_for_work(0.5):
             background.wake()
     background.stop(assignment.config.drain_seconds)
+
+
+def _keep_to_cores(kind: str, config: Config) -> None:
+    """Before any thread is started, since threads take their cores from the one that starts them."""
+    if config.bulk_cores and kind == BULK:
+        os.sched_setaffinity(0, config.bulk_cores)
+    elif config.bulk_cores and kind == WORKER:
+        os.sched_setaffinity(0, available_cores() - set(config.bulk_cores))
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

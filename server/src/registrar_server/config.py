@@ -47,6 +47,7 @@ class Config:
     is_open_network_allowed: bool
     bulk_listen: str
     bulk_endpoint: str
+    bulk_cores: tuple[int, ...]
     log_level: str
     log_format: str
     mlflow_tracking_uri: str
@@ -91,7 +92,7 @@ class Config:
     def from_json(cls, text: str) -> Config:
         """What `to_json` wrote."""
         values = json.loads(text)
-        return cls(**{**values, "tenants": tuple(values["tenants"])})
+        return cls(**{**values, "tenants": tuple(values["tenants"]), "bulk_cores": tuple(values["bulk_cores"])})
 
     def shown(self) -> dict[str, str]:
         """Every field as text for people: secrets as ***, addresses without their passwords."""
@@ -102,7 +103,7 @@ class Config:
                 value = "***"
             elif field.name in _URLS:
                 value = hide_password(value)
-            shown[field.name] = ", ".join(value) if isinstance(value, tuple) else str(value)
+            shown[field.name] = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
         return shown
 
 
@@ -131,6 +132,7 @@ def load_config(environment: Mapping[str, str], **overrides: object) -> Config:
         "is_open_network_allowed": reader.flag("REGISTRAR_ALLOW_UNAUTHENTICATED_NETWORK"),
         "bulk_listen": reader.text("REGISTRAR_BULK_LISTEN"),
         "bulk_endpoint": reader.text("REGISTRAR_BULK_ENDPOINT"),
+        "bulk_cores": reader.cores("REGISTRAR_BULK_CORES"),
         "log_level": reader.choice("REGISTRAR_LOG_LEVEL", ("debug", "info", "warning", "error")),
         "log_format": reader.choice("REGISTRAR_LOG_FORMAT", ("", "json", "console")),
         "mlflow_tracking_uri": reader.text("MLFLOW_TRACKING_URI") or f"sqlite:///{data / 'mlflow.db'}",
@@ -155,6 +157,11 @@ def load_config(environment: Mapping[str, str], **overrides: object) -> Config:
 def read_environment() -> Mapping[str, str]:
     """The environment of this process."""
     return dict(os.environ)
+
+
+def available_cores() -> set[int]:
+    """Cores that this process may run on; none where the system does not let a process choose."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -226,6 +233,17 @@ def _contradictions(config: Config) -> list[str]:
             (
                 f"REGISTRAR_BULK_ENDPOINT: needed when the bulk process listens on every address ({config.bulk_listen}): "
                 "the host:port by which clients reach it"
+            ),
+        ),
+        (
+            lambda: not config.bulk_cores or bool(config.bulk_listen),
+            "REGISTRAR_BULK_CORES: there is no bulk process; set REGISTRAR_BULK_LISTEN",
+        ),
+        (
+            lambda: not config.bulk_cores or set(config.bulk_cores) < available_cores(),
+            (
+                f"REGISTRAR_BULK_CORES: must be some of this process's cores, and leave the workers one; "
+                f"it has {', '.join(map(str, sorted(available_cores()))) or 'none to choose from'}"
             ),
         ),
     ]

@@ -49,6 +49,11 @@ KNOWN_VARIABLES: Mapping[str, Variable] = {
     "REGISTRAR_BULK_ENDPOINT": Variable(
         "bulk_endpoint", "host:port that clients send transfers to", otherwise="the bulk process's"
     ),
+    "REGISTRAR_BULK_CORES": Variable(
+        "bulk_cores",
+        "cores that the bulk process keeps to and workers keep off, such as 0-3,8",
+        otherwise="all share all",
+    ),
     "REGISTRAR_LOG_LEVEL": Variable("log_level", "debug, info, warning or error", "info"),
     "REGISTRAR_LOG_FORMAT": Variable("log_format", "json or console", otherwise="console on a terminal, else json"),
     "MLFLOW_TRACKING_URI": Variable(
@@ -110,6 +115,18 @@ class VariableReader:
         if wrong:
             self.problems.append(f"{name}: not names of tenants: {', '.join(wrong)}")
         return tuple(dict.fromkeys([DEFAULT_TENANT, *names]))
+
+    def cores(self, name: str) -> tuple[int, ...]:
+        """Numbers and ranges with commas between, in order; none when it is unset."""
+        found: set[int] = set()
+        for part in filter(None, self.text(name).split(",")):
+            matched = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part)
+            cores = range(int(matched[1]), int(matched[2] or matched[1]) + 1) if matched else range(0)
+            if not cores:
+                self.problems.append(f"{name}: {part.strip()!r} is no core and no range of cores")
+                return ()
+            found.update(cores)
+        return tuple(sorted(found))
 
     def refuse_unknown(self) -> None:
         """Note every `REGISTRAR_…` name that nobody reads: most are misspelt."""

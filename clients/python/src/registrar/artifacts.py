@@ -186,7 +186,8 @@ class ArtifactCalls(VersionCalls):
 
     def close(self) -> None:
         """End every call that runs, and the connections. May be called twice."""
+        # First, for it ends the call of whoever holds the lock to ask for the bulk endpoint.
+        self._connection.close()
         with self._bulk_lock:
             if self._bulk is not None:
                 self._bulk.close()
-        self._connection.close()

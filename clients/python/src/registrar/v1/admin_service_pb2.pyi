@@ -125,7 +125,7 @@ class Limits(_message.Message):
     bundle_files: _builtins.int
     """Files in a bundle."""
     transfer_slots: _builtins.int
-    """Uploads and downloads at once, in one worker process."""
+    """Uploads at once in one process, and as many downloads."""
     tags: _builtins.int
     """Entries in a map of tags."""
     metrics: _builtins.int

@@ -109,8 +109,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_DATABASE_BUSY: _ErrorReason.ValueType  # 40
     """UNAVAILABLE. The database stayed locked by others for too long. Nothing was changed."""
     ERROR_REASON_NO_TRANSFER_SLOT: _ErrorReason.ValueType  # 41
-    """RESOURCE_EXHAUSTED. All slots of the server for such calls are taken: there are some for transfers (uploads,
-    downloads, rollbacks) and some for registrations that wait. `RetryInfo` says when to try again. Metadata: `slots`.
+    """RESOURCE_EXHAUSTED. All slots of the server for such calls are taken: there are some for uploads, some for downloads
+    (verifications and rollbacks too) and some for registrations and commits that wait. `RetryInfo` says when to try
+    again. Metadata: `slots`.
     """
     ERROR_REASON_TRANSFER_STALLED: _ErrorReason.ValueType  # 42
     """DEADLINE_EXCEEDED. The other side of a stream sent or took nothing for too long. Metadata: `seconds`."""
@@ -233,8 +234,9 @@ ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 39
 ERROR_REASON_DATABASE_BUSY: ErrorReason.ValueType  # 40
 """UNAVAILABLE. The database stayed locked by others for too long. Nothing was changed."""
 ERROR_REASON_NO_TRANSFER_SLOT: ErrorReason.ValueType  # 41
-"""RESOURCE_EXHAUSTED. All slots of the server for such calls are taken: there are some for transfers (uploads,
-downloads, rollbacks) and some for registrations that wait. `RetryInfo` says when to try again. Metadata: `slots`.
+"""RESOURCE_EXHAUSTED. All slots of the server for such calls are taken: there are some for uploads, some for downloads
+(verifications and rollbacks too) and some for registrations and commits that wait. `RetryInfo` says when to try
+again. Metadata: `slots`.
 """
 ERROR_REASON_TRANSFER_STALLED: ErrorReason.ValueType  # 42
 """DEADLINE_EXCEEDED. The other side of a stream sent or took nothing for too long. Metadata: `seconds`."""
