@@ -50,10 +50,14 @@ def grpc_target(name: str, address: str, method: str, request: bytes, reply: byt
     return Target(name, f"http://{address}{method}", framed, headers, len(reply) + 5, pid, is_grpc=True)
 
 
-def measure(target: Target, *, streams: int, seconds: float, probe_calls: int) -> Load:
-    """Call for about so many seconds, at most `streams` calls at once: on one HTTP/2 connection, or on as many of HTTP/1.1."""
-    rate = _run(target, streams, max(probe_calls, streams)).calls_per_second
-    return _run(target, streams, max(probe_calls, streams, int(rate * seconds)))
+def measure(target: Target, *, streams: int, seconds: float, probe_calls: int, connections: int = 1) -> Load:
+    """Call for about so many seconds, at most `streams` calls at once.
+
+    They are on so many connections of HTTP/2 (servers that share a port share connections, not calls), or each on one of
+    HTTP/1.1.
+    """
+    rate = _run(target, streams, max(probe_calls, streams), connections=connections).calls_per_second
+    return _run(target, streams, max(probe_calls, streams, int(rate * seconds)), connections=connections)
 
 
 def measure_paced(target: Target, *, calls_per_second: int, seconds: float) -> Load:
@@ -61,14 +65,15 @@ def measure_paced(target: Target, *, calls_per_second: int, seconds: float) -> L
     return _run(target, _UNLIMITED_STREAMS, int(calls_per_second * seconds), calls_per_second)
 
 
-def _run(target: Target, streams: int, calls: int, calls_per_second: int = 0) -> Load:
+def _run(target: Target, streams: int, calls: int, calls_per_second: int = 0, *, connections: int = 1) -> Load:
     with tempfile.TemporaryDirectory(prefix="registrar-benchmark-") as directory:
         log = Path(directory) / "log"
         command = [require_h2load(), f"--requests={calls}", f"--log-file={log}", "--threads=1"]
         if calls_per_second:
             command += [f"--rps={calls_per_second}"]
         if target.is_grpc:
-            command += ["--clients=1", f"--max-concurrent-streams={streams}"]
+            clients = min(connections, streams)
+            command += [f"--clients={clients}", f"--max-concurrent-streams={streams // clients}"]
         else:
             command += ["--h1", f"--clients={streams}"]
         for header in target.headers:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _LISTEN = "0A"
+_IDLE_SECONDS = 1.0
+_IDLE_SHARE = 0.05
+"""Of a core, for each tree."""
 
 
 def tree(root: int) -> list[int]:
@@ -39,6 +43,17 @@ def cpu_seconds(pids: list[int]) -> float:
     return sum(int(one[11]) + int(one[12]) for one in fields if one) / _TICKS
 
 
+def wait_until_idle(roots: list[int], *, seconds: float = 60.0) -> None:
+    """Until these trees use hardly any CPU, at most so long: what they still load would be counted as a call's."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        pids = [pid for root in roots for pid in tree(root)]
+        before = cpu_seconds(pids)
+        time.sleep(_IDLE_SECONDS)
+        if cpu_seconds(pids) - before < _IDLE_SHARE * _IDLE_SECONDS * len(roots):
+            return
+
+
 def machine_cpu_seconds() -> float:
     """What all processes and the kernel have used of all cores so far."""
     fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]
@@ -58,16 +73,34 @@ def written_bytes(pids: list[int]) -> int:
 
 def listener(root: int, port: int) -> int:
     """The process of a tree that accepts connections on a port."""
+    return listeners(root, port)[0]
+
+
+def listeners(root: int, port: int) -> list[int]:
+    """The processes of a tree that accept connections on a port, at least one."""
     inodes = _listening_inodes(port)
-    for pid in tree(root):
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                target = str(descriptor.readlink())
-            except OSError:
-                continue
-            if target.removeprefix("socket:[").removesuffix("]") in inodes:
-                return pid
-    raise RuntimeError(f"no process below {root} listens on port {port}")
+    found = [pid for pid in tree(root) if inodes & set(_sockets(pid))]
+    if not found:
+        raise RuntimeError(f"no process below {root} listens on port {port}")
+    return found
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a process holds: resident, its share of what it shares, and what it has to itself."""
+
+    resident_bytes: int
+    proportional_bytes: int
+    unique_bytes: int
+
+
+def memory(pid: int) -> Memory:
+    """Of a process, as the kernel sums it up."""
+    fields: dict[str, int] = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]:
+        name, value = line.split()[:2]
+        fields[name.rstrip(":")] = int(value) * 1024
+    return Memory(fields["Rss"], fields["Pss"], fields["Private_Clean"] + fields["Private_Dirty"])
 
 
 def reset_peak(pid: int) -> None:
@@ -107,6 +140,13 @@ def watching_tree(root: int, *, seconds: float = 0.05) -> Iterator[Peak]:
     finally:
         stop.set()
         thread.join()
+
+
+def _sockets(pid: int) -> Iterator[str]:
+    """Inodes of the sockets that a process has open."""
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            yield str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]")
 
 
 def _resident_bytes(pid: int) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import grpc
 
-from benchmarks.process_tree import listener
+from benchmarks.process_tree import listener, listeners
 from benchmarks.tools import registrar_command, require_mlflow_server
 
 ROOT = Path(__file__).parent.parent
@@ -51,12 +51,17 @@ class Server:
         """The process that answers."""
         return listener(self.pid, self.port)
 
+    def workers(self) -> list[int]:
+        """The processes that answer, where there are several."""
+        return listeners(self.pid, self.port)
+
 
 @contextmanager
-def registrar_server(data: Path, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """`registrar serve` with one worker; by default everything is embedded."""
+def registrar_server(data: Path, environment: Mapping[str, str] | None = None, *, workers: int = 1) -> Iterator[Server]:
+    """`registrar serve`; by default everything is embedded."""
     port = free_port()
     command = [registrar_command(), "serve", "--listen", f"127.0.0.1:{port}", "--data", str(data)]
+    command += ["--workers", str(workers)]
     data.mkdir(parents=True, exist_ok=True)
     with _running(command, data / "log", environment or {}) as (process, began):
         _await(lambda: _is_serving(port), process, data / "log")
@@ -65,14 +70,20 @@ def registrar_server(data: Path, environment: Mapping[str, str] | None = None) -
 
 @contextmanager
 def mlflow_server(
-    directory: Path, *, artifacts: str = "", environment: Mapping[str, str] | None = None
+    directory: Path,
+    *,
+    artifacts: str = "",
+    environment: Mapping[str, str] | None = None,
+    backend_url: str = "",
+    workers: int = 1,
 ) -> Iterator[Server]:
-    """`mlflow server` on SQLite: one worker, artifacts through the server, its job runner (2 GB, 8 processes) off."""
+    """`mlflow server`, by default on SQLite, artifacts through the server, its job runner (2 GB, 8 processes) off."""
     require_mlflow_server()
     port = free_port()
     directory.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{directory}/mlflow.db", "--serve-artifacts"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", str(workers), "--serve-artifacts"]
+    command += ["--backend-store-uri", backend_url or f"sqlite:///{directory}/mlflow.db"]
     command += ["--artifacts-destination", artifacts or str(directory / "artifacts")]
     settings = {
         "MLFLOW_DISABLE_TELEMETRY": "true",

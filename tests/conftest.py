@@ -11,10 +11,13 @@ pytest_plugins = [
     "tests.fixtures.stores",
     "tests.fixtures.mlflow",
     "tests.fixtures.server",
+    "tests.fixtures.replicas",
 ]
 
 # What the shell exports must configure nothing here; the tests' own variables stay.
 for _name in list(os.environ):
-    if _name.startswith(("REGISTRAR_", "MLFLOW_", "AWS_", "ML_REGISTRY_")) and not _name.startswith("REGISTRAR_TEST_"):
+    if _name.startswith(("REGISTRAR_", "MLFLOW_", "AWS_", "ML_REGISTRY_", "OTEL_")) and not _name.startswith(
+        "REGISTRAR_TEST_"
+    ):
         del os.environ[_name]
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

@@ -22,6 +22,10 @@ PROVIDERS = {
     "google.protobuf": "protobuf",
     "google.rpc": "googleapis-common-protos",
     "mlflow": "mlflow-skinny",
+    "opentelemetry.exporter.otlp.proto.grpc": "opentelemetry-exporter-otlp-proto-grpc",
+    "opentelemetry.exporter.otlp.proto.http": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry.sdk": "opentelemetry-sdk",
+    "opentelemetry": "opentelemetry-api",
     "registrar": "registrar-client",
     "registrar_server": "registrar-server",
 }

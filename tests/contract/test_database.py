@@ -12,9 +12,11 @@ from registrar_server.adapters.database.engine import SqlDatabase
 from registrar_server.application.ports.database import Transaction
 from registrar_server.domain.lifecycle import AliasMove
 from registrar_server.domain.models import Model
+from registrar_server.domain.semantic_versions import SemanticRange, SemanticVersion
 from registrar_server.domain.values import (
     ByAlias,
     ByNumber,
+    BySemanticRange,
     BySemanticVersion,
     ByStage,
     ByUid,
@@ -29,6 +31,54 @@ from tests.fixtures.database import NOON, add_model, add_version, at, change, mo
 
 NAMES = ["A", "B.1", "B_1", "Z", "a", "a-b", "a.b", "a0", "ab", "b"]
 """In the order of their UTF-8 bytes, which is not that of a dictionary."""
+
+SEMANTIC_VERSIONS = [
+    "2.1.10",
+    "0.1.2",
+    "10.0.0",
+    "2.1.9",
+    "2.2.0-rc.1",
+    "2.2.0-rc.10",
+    "2.2.0-rc.a",
+    "0.2.0",
+    "9.0.0",
+    "2.0.0",
+]
+SEMANTIC_VERSIONS += [
+    "3.0.0-alpha",
+    "3.0.0-alpha.1",
+    "3.0.0-a-b",
+    "0.0.3",
+    "2.2.0-0",
+    "999999999.0.0",
+    "1.0.0--",
+    "1.0.0-a.b",
+]
+SEMANTIC_RANGES = [
+    "*",
+    "2",
+    "2.1",
+    "^2.1",
+    "~2.1.9",
+    "^0.1",
+    "^0.0.3",
+    "0.x",
+    "<10",
+    "<=2.2.0-rc.9",
+    ">2.2.0-rc.1 <2.2.0",
+]
+SEMANTIC_RANGES += [
+    ">=2.2.0-rc.1",
+    "<3",
+    "<3.0.0-b",
+    "^3.0.0-0",
+    "1",
+    "1.0.0-0 - 1",
+    ">9.0.0 <10",
+    "^999999999",
+    "2.2",
+    "=2.1.9",
+]
 
 
 def names(models: Sequence[Model]) -> list[str]:
@@ -205,6 +255,44 @@ class TestVersions:
             for absent in (ByNumber(3), ByAlias("Champion"), ByStage(Stage.STAGING), BySemanticVersion("2.0.0")):
                 assert get(absent) == []
             assert transaction.versions.get(ModelKey("acme-corp", "m"), ByNumber(1)) == []
+
+    def test_a_range_selects_the_highest_version_that_is_in_it(self, database: SqlDatabase) -> None:
+        given = [SemanticVersion.parse(text) for text in SEMANTIC_VERSIONS]
+        with database.writing() as transaction:
+            model, other = add_model(transaction, "m"), add_model(transaction, "other")
+            for number, text in enumerate(SEMANTIC_VERSIONS, start=1):
+                add_version(transaction, model, number, facts=Facts(semantic_version=text))
+            add_version(transaction, model, 99)
+            add_version(transaction, other, 1, facts=Facts(semantic_version="99.0.0"))
+        for text in SEMANTIC_RANGES:
+            wanted = SemanticRange.parse(text)
+            highest = max(filter(wanted.includes, given), key=lambda version: version.key, default=None)
+            expected = [] if highest is None else [given.index(highest) + 1]
+            with database.reading() as transaction:
+                found = transaction.versions.get(model.key, BySemanticRange(wanted))
+            assert [version.number for version in found] == expected, text
+            assert database.resolve(model.key, BySemanticRange(wanted)) == found
+
+    def test_a_range_selects_neither_what_is_not_ready_nor_what_is_deleted(self, database: SqlDatabase) -> None:
+        everything = BySemanticRange(SemanticRange.parse("*"))
+        with database.writing() as transaction:
+            model = add_model(transaction, "m")
+            uids = [
+                add_version(transaction, model, number, facts=Facts(semantic_version=f"{number}.0.0"))
+                for number in (1, 2)
+            ]
+            add_version(transaction, model, facts=Facts(semantic_version="3.0.0"))
+            failed = add_version(transaction, model, facts=Facts(semantic_version="4.0.0"))
+            transaction.versions.set_failed(failed, "REGISTRATION_FAILED", "no", NOON)
+
+            def highest() -> list[int]:
+                return [version.number for version in transaction.versions.get(model.key, everything)]
+
+            assert highest() == [2]
+            transaction.versions.set_deleted(uids[1], delete_time=NOON, purge_time=NOON, time=NOON)
+            assert highest() == [1]
+            transaction.versions.set_deleted(uids[1], delete_time=None, purge_time=None, time=NOON)
+            assert highest() == [2]
 
     def test_a_version_comes_back_as_it_was_given(self, database: SqlDatabase) -> None:
         facts = Facts(

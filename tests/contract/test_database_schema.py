@@ -12,14 +12,17 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util.exc import CommandError
 from sqlalchemy import Engine, MetaData, insert, inspect, text
 
+from registrar_server.adapters.database.documents import dump_facts
 from registrar_server.adapters.database.engine import SqlDatabase, open_engine
 from registrar_server.adapters.database.migrate import alembic_config, migrate, newest_revision
 from registrar_server.adapters.database.tables import metadata
 from registrar_server.application.ports.database import BundleClaim
 from registrar_server.domain.bundles import BundleFile, FileType, Manifest
 from registrar_server.domain.errors import Reason, RegistrarError
+from registrar_server.domain.semantic_versions import SemanticRange
 from registrar_server.domain.uploads import FileState, UploadFile
-from registrar_server.domain.values import ModelKey
+from registrar_server.domain.values import BySemanticRange, ModelKey
+from registrar_server.domain.versions import Facts
 from tests.fixtures.database import NOON, TENANTS, at
 
 
@@ -27,7 +30,8 @@ def test_a_migrated_database_has_the_schema_that_the_code_says(database_url: str
     engine = open_engine(database_url)
     try:
         with engine.connect() as connection:
-            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            opts = {"compare_type": True, "include_name": _is_compared}
+            context = MigrationContext.configure(connection, opts=opts)
             assert compare_metadata(context, metadata) == []
             assert _constraints(engine) == {
                 ("model_versions", ("model_uid", "exclusive_stage")),
@@ -35,9 +39,15 @@ def test_a_migrated_database_has_the_schema_that_the_code_says(database_url: str
                 ("model_versions", ("model_uid", "semantic_version")),
                 ("models", ("tenant", "name")),
                 ("bundles", ("model_uid", "manifest_digest")),
+                ("search_fields", ("tenant", "name")),
             }
     finally:
         engine.dispose()
+
+
+def _is_compared(name: str | None, kind: str, _parents: object) -> bool:
+    """Full texts are each database's own: SQLite keeps them in tables of its making."""
+    return kind != "table" or not (name or "").startswith("search_texts")
 
 
 def _constraints(engine: Engine) -> set[tuple[str, tuple[str, ...]]]:
@@ -88,6 +98,26 @@ def test_a_database_of_the_first_schema_is_brought_up_with_what_is_in_it(empty_u
         database.close()
 
 
+def test_versions_that_were_there_get_the_keys_of_their_semantic_versions(empty_url: str) -> None:
+    _fill_first_schema(empty_url)
+    assert migrate(empty_url, tenant_names=TENANTS) == ("0001", newest_revision())
+    database = SqlDatabase(empty_url)
+    try:
+        with database.reading() as transaction:
+
+            def highest(text: str) -> list[str]:
+                selector = BySemanticRange(SemanticRange.parse(text))
+                found = transaction.versions.get(ModelKey("default", "m"), selector)
+                return [version.facts.semantic_version for version in found]
+
+            assert highest("*") == ["10.0.0"]
+            assert highest("<10") == ["9.1.0"]
+            assert highest("<=9.1.0-rc.2") == ["9.1.0-rc.1"]
+            assert highest("<9") == []
+    finally:
+        database.close()
+
+
 def test_the_newest_migration_can_be_taken_back(empty_url: str) -> None:
     _fill_first_schema(empty_url)
     migrate(empty_url, tenant_names=TENANTS)
@@ -97,6 +127,8 @@ def test_the_newest_migration_can_be_taken_back(empty_url: str) -> None:
             command.downgrade(alembic_config(connection), "0001")
             assert "upload_files" not in inspect(connection).get_table_names()
             assert "wipes" not in {column["name"] for column in inspect(connection).get_columns("bundles")}
+            columns = {column["name"] for column in inspect(connection).get_columns("model_versions")}
+            assert "semantic_version_key" not in columns
             assert connection.execute(text("SELECT count(*) FROM bundle_files")).scalar_one() == 1
     finally:
         engine.dispose()
@@ -120,12 +152,27 @@ def _fill_first_schema(url: str) -> None:
     }
     claimed = {"uid": "c" * 32, "manifest_digest": f"sha256:{'2' * 64}", "prefix": "default/m/c", "state": "writing"}
     file = {"path": _FILE.path, "size_bytes": 7, "sha256": _FILE.sha256, "type": _FILE.type.value}
+    version = {"model_uid": "a" * 32, "state": "ready", "stage": "none", "stage_at": noon, "content_digest": "d" * 64}
+    rest = dict.fromkeys(("description", "artifact_uri", "manifest_digest", "run_id"), "") | {
+        "tags": "{}",
+        "notes": "{}",
+    }
+    named = ["9.1.0-rc.1", "10.0.0", "9.1.0", None, "1\u0661.0.0"]
+    versions: list[tuple[str, dict[str, object]]] = [
+        (
+            "model_versions",
+            {**version, **rest, **made, "uid": f"{number:032x}", "number": number, "semantic_version": text}
+            | {"facts": dump_facts(Facts(semantic_version=text or "")), "revision": 1, "updated_at": noon},
+        )
+        for number, text in enumerate(named, start=1)
+    ]
     rows: list[tuple[str, dict[str, object]]] = [
         ("tenants", {"name": "default", "created_at": noon}),
         ("models", {**model, **made, "revision": 1, "updated_at": noon}),
         ("bundles", {**bundle, **committed, **made, "verified_at": noon}),
         ("bundles", {**bundle, **claimed, "created_by": "", "claimed_until": soon}),
         ("bundle_files", {**file, "bundle_uid": "b" * 32}),
+        *versions,
     ]
     engine = open_engine(url)
     try:

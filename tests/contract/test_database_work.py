@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -452,6 +453,18 @@ class TestMirror:
         assert reached == sorted(reached)
         assert reached[-1] == sequences[2]
 
+    def test_progress_tells_since_when_the_oldest_change_waits(self, database: SqlDatabase) -> None:
+        with database.writing() as transaction:
+            assert transaction.mirror.progress().pending_since is None
+            models = [add_model(transaction, name) for name in ("m", "n")]
+            for model, second in zip((*models, models[0]), (1, 2, 3), strict=True):
+                transaction.journal.record(replace(change(model), time=at(second)))
+            assert transaction.mirror.progress().pending_since == at(1)
+            tasks = {task.model_uid: task for task in mirror_leased(transaction, "a:1", at(4))}
+            for model, left in zip(models, (at(2), None), strict=True):
+                transaction.mirror.finish(model.uid, "a:1", tasks[model.uid].wanted_sequence)
+                assert transaction.mirror.progress().pending_since == left
+
     def test_a_change_that_mlflow_need_not_know_makes_nothing_due(self, database: SqlDatabase) -> None:
         with database.writing() as transaction:
             sequence = transaction.journal.record(change(add_model(transaction, "m"), is_mirrored=False))
@@ -487,11 +500,11 @@ class TestJournal:
     def test_the_last_event_of_a_type_about_a_version_is_found(self, database: SqlDatabase) -> None:
         with database.writing() as transaction:
             model = add_model(transaction, "m")
-            for action in ("version.registered", "version.updated", "version.updated"):
+            for action in ("version.deleted", "version.updated", "version.updated"):
                 transaction.journal.record(change(model, action, version_uid="a" * 32))
             assert transaction.journal.find_sequence("a" * 32, "version.updated") == 3
-            assert transaction.journal.find_sequence("a" * 32, "version.registered") == 1
-            assert transaction.journal.find_sequence("b" * 32, "version.registered") == 0
+            assert transaction.journal.find_sequence("a" * 32, "version.deleted") == 1
+            assert transaction.journal.find_sequence("b" * 32, "version.deleted") == 0
 
     def test_who_tails_the_events_never_sees_one_before_its_predecessor(self, database: SqlDatabase) -> None:
         writers, each = 8, 15

@@ -26,5 +26,7 @@ def test_push_register_promote_and_roll_back_on_postgresql(
         assert registry.rollback(unique_name, request_id=unique_name).version.version == 1
         assert registry.get(f"{unique_name}:production").version == 1
         assert [version.version for version in registry.versions(unique_name)] == [2, 1]
+        found = registry.search(f'name = "{unique_name}" alias:champion metrics.f1 > 0.85', query="model", page_size=1)
+        assert [(version.version, version.stage) for version in found] == [(2, registrar.Stage.ARCHIVED)]
         refused(lambda: api.get(by_number(unique_name, 3)), CODE.NOT_FOUND, "VERSION_NOT_FOUND")
         registry.wait_mirrored()

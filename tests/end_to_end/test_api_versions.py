@@ -12,8 +12,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 import registrar
 from registrar.v1 import model_version_service_pb2 as pb
 from registrar.v1 import reference_pb2, value_pb2
+from registrar.v1.lifecycle_service_pb2 import TransitionStageRequest
 from registrar.v1.reference_pb2 import ModelVersionRef
 from tests.end_to_end.api import CODE, Api, by_alias, by_number, by_stage, model_ref, refused, violated
+from tests.fixtures.server import RunningServer
 
 STAGING, PRODUCTION = reference_pb2.STAGE_STAGING, reference_pb2.STAGE_PRODUCTION
 
@@ -71,7 +73,10 @@ def test_a_reference_that_is_none_is_refused(api: Api, rpc: str) -> None:
         (ModelVersionRef(model=model, stage=reference_pb2.STAGE_NONE), {f"{field}.stage"}),
         (ModelVersionRef(model=model, stage=reference_pb2.STAGE_ARCHIVED), {f"{field}.stage"}),
         (ModelVersionRef(model=model, stage=77), {f"{field}.stage"}),  # type: ignore[arg-type]
-        (ModelVersionRef(model=model, semantic_version="x"), {f"{field}.semantic_version"}),
+        (ModelVersionRef(model=model, semantic_version=""), {f"{field}.semantic_version"}),
+        (ModelVersionRef(model=model, semantic_version="one"), {f"{field}.semantic_version"}),
+        (ModelVersionRef(model=model, semantic_version="^1 || ^2"), {f"{field}.semantic_version"}),
+        (ModelVersionRef(model=model, semantic_version="1 " * 129), {f"{field}.semantic_version"}),
         (ModelVersionRef(model=model, uid="A" * 32), {f"{field}.uid"}),
     ):
         found = violated(lambda r=ref: call(api, rpc, r))  # type: ignore[misc]
@@ -97,6 +102,46 @@ def test_every_reference_resolves_to_the_number(api: Api, unique_name: str) -> N
     assert [version.version for version in found] == [2] * 5
     assert all(version == found[0] for version in found)
     assert (list(found[0].aliases), found[0].stage) == (["champion"], PRODUCTION)
+
+
+def by_range(name: str, text: str) -> ModelVersionRef:
+    return ModelVersionRef(model=model_ref(name), semantic_version=text)
+
+
+def test_a_range_resolves_to_the_highest_semantic_version_in_it_and_follows_the_next_registration(
+    server: RunningServer, api: Api, unique_name: str
+) -> None:
+    artifact_id = api.upload(unique_name, {"a": b"a"}).id
+    for text in ("2.10.0", "2.9.0", "3.0.0-rc.1", "1.0.0"):
+        api.register(unique_name, artifact_id=artifact_id, semantic_version=text)
+    api.register(unique_name, artifact_id=artifact_id)
+    found = {text: api.get(by_range(unique_name, text)).version for text in ("^2.1", "2", "<2.10", "*", "^3.0.0-0")}
+    assert found == {"^2.1": 1, "2": 1, "<2.10": 2, "*": 1, "^3.0.0-0": 3}
+    absent = refused(lambda: api.get(by_range(unique_name, "^2.11")), CODE.NOT_FOUND, "VERSION_NOT_FOUND")
+    assert absent.metadata == {"model": unique_name, "version": "^2.11"}
+    with server.connect() as registry:
+        registry.register(unique_name, artifact_id=artifact_id, semantic_version="2.11.0")
+        assert registry.get(f"{unique_name}@>=2,<3").semantic_version == "2.11.0"
+        registry.delete(f"{unique_name}/2.11.0")
+        assert registry.get(f"{unique_name}@^2.1").version == 1
+        assert registry.verify(f"{unique_name}@^2.1").id == artifact_id
+    compared = pb.CompareModelVersionsRequest(refs=[by_range(unique_name, "2.x"), by_range(unique_name, "1.x")])
+    assert [row.version for row in api.versions.CompareModelVersions(compared).comparison] == [1, 4]
+
+
+CHANGES = ("UpdateModelVersion", "DeleteModelVersion", "UndeleteModelVersion", "SetAlias")
+
+
+@pytest.mark.parametrize("rpc", CHANGES)
+def test_a_change_is_refused_that_names_its_version_by_a_range(api: Api, unique_name: str, rpc: str) -> None:
+    before = api.register(unique_name, semantic_version="2.1.0")
+    assert list(violated(lambda: call(api, rpc, by_range(unique_name, "^2.1")))) == ["ref.semantic_version"]
+    move = TransitionStageRequest(ref=by_range(unique_name, "2.1"), stage=STAGING)
+    assert list(violated(lambda: api.lifecycle.TransitionStage(move))) == ["ref.semantic_version"]
+    parent = value_pb2.Provenance(parent=by_range(unique_name, "*"))
+    found = violated(lambda: api.register(unique_name, artifact_id=before.artifact_id, provenance=parent))
+    assert list(found) == ["provenance.parent.semantic_version"]
+    assert api.get(by_range(unique_name, "^2.1")) == before
 
 
 def update(api: Api, name: str, **fields: Any) -> Any:

@@ -192,3 +192,30 @@ def test_the_default_tenant_always_exists_and_none_is_there_twice() -> None:
 def test_bucket_and_prefix_come_from_the_artifact_root() -> None:
     config = load_config({"MLFLOW_ARTIFACT_ROOT": "s3://ml-artifacts/registrar/prod/"})
     assert (config.bucket, config.prefix) == ("ml-artifacts", "registrar/prod")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9464", "0.0.0.0:9464", "[::]:0", "metrics.internal:9464"])
+def test_metrics_may_be_served_on_any_address(address: str) -> None:
+    assert load_config({"HOME": "/var/empty", "REGISTRAR_METRICS_LISTEN": address}).metrics_listen == address
+
+
+def test_what_is_no_address_of_metrics_or_traces_is_a_problem() -> None:
+    found = problems(
+        {
+            "REGISTRAR_METRICS_LISTEN": "9464",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
+        }
+    )
+    for name in ("REGISTRAR_METRICS_LISTEN", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        assert any(problem.startswith(name) for problem in found), name
+
+
+def test_traces_go_nowhere_unless_opentelemetrys_variables_say_so() -> None:
+    named = {"HOME": "/var/empty", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"}
+    of_traces = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://traces:4318/v1/traces"}
+    assert not load_config({"HOME": "/var/empty"}).otlp_endpoint
+    assert load_config(named).otlp_endpoint == "http://collector:4317"
+    assert load_config({**named, **of_traces}).otlp_endpoint == "http://traces:4318/v1/traces"
+    assert not load_config({**named, "OTEL_SDK_DISABLED": "true"}).otlp_endpoint
+    assert not load_config({**named, "OTEL_TRACES_EXPORTER": "none"}).otlp_endpoint

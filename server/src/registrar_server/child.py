@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from registrar_server.config import Config, available_cores
-from registrar_server.logging import set_up_logging
+from registrar_server.config import Config
+from registrar_server.cores import available_cores, keep_to
+from registrar_server.logging import flush_logs, set_up_logging
 
 if TYPE_CHECKING:
     from registrar_server.transport.server import RegistrarServer
@@ -70,12 +71,12 @@ def main() -> None:
     # Ctrl-C reaches every process of a terminal; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_up_logging(config.log_level, config.log_format, assignment.name)
-    _keep_to_cores(sys.argv[1], config)
     stop = threading.Event()
     threading.Thread(target=_watch_parent, args=(stop,), name="parent", daemon=True).start()
     with ExitStack() as stack:
         run(assignment, stop, stack)
     sys.stdout.close()
+    flush_logs()
     # Threads of libraries that are not daemons must not keep a drained process alive.
     os._exit(0)
 
@@ -83,13 +84,15 @@ def main() -> None:
 def _run_worker(assignment: Assignment, stop: threading.Event, stack: ExitStack) -> None:
     from registrar_server.wiring.worker import build_worker
 
-    server = build_worker(assignment.config, Path(assignment.run_directory), stack)
+    cores = _keep_to_core(assignment.name, assignment.config)
+    server = build_worker(assignment.config, Path(assignment.run_directory), stack, transfer_cores=cores)
     _serve(server, assignment.config.listen, assignment.config, stop)
 
 
 def _run_bulk(assignment: Assignment, stop: threading.Event, stack: ExitStack) -> None:
     from registrar_server.wiring.worker import build_bulk
 
+    keep_to(set(assignment.config.bulk_cores))
     server = build_bulk(assignment.config, Path(assignment.run_directory), stack)
     _serve(server, assignment.config.bulk_listen, assignment.config, stop)
 
@@ -101,7 +104,8 @@ def _serve(server: RegistrarServer, address: str, config: Config, stop: threadin
     gc.collect()
     gc.freeze()
     _say_ready()
-    stop.wait()
+    while not stop.wait(0.5):
+        server.report_cache()
     _log.info("worker.draining", seconds=config.drain_seconds)
     server.stop(config.drain_seconds)
 
@@ -122,12 +126,15 @@ def _run_background(assignment: Assignment, stop: threading.Event, stack: ExitSt
     background.stop(assignment.config.drain_seconds)
 
 
-def _keep_to_cores(kind: str, config: Config) -> None:
-    """Before any thread is started, since threads take their cores from the one that starts them."""
-    if config.bulk_cores and kind == BULK:
-        os.sched_setaffinity(0, config.bulk_cores)
-    elif config.bulk_cores and kind == WORKER:
-        os.sched_setaffinity(0, available_cores() - set(config.bulk_cores))
+def _keep_to_core(name: str, config: Config) -> frozenset[int]:
+    """Have a worker keep to its core, where it should; the cores where its transfers may run all the same."""
+    cores = sorted(available_cores() - set(config.bulk_cores))
+    # Before any thread is started, since threads take their cores from the one that starts them.
+    if config.are_workers_pinned and cores:
+        keep_to({cores[(int(name.rpartition("-")[2]) - 1) % len(cores)]})
+    else:
+        keep_to(set(cores))
+    return frozenset(cores)
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

@@ -25,6 +25,7 @@ _WELCOME = """
   bundles    {bundles} at {store}
   data       {data}
   transfers  {transfers}
+  metrics    {metrics}
 
   Plain MLflow and S3 readers:   source {environment}
   (it is there when MLflow is, some seconds from now)
@@ -159,6 +160,7 @@ def _welcome(config: Config, seconds: float) -> None:
             store=config.s3_endpoint_url or "AWS",
             data=config.data_dir,
             transfers=f"{config.bulk_listen}, in a process of their own" if config.bulk_listen else config.listen,
+            metrics=f"http://{config.metrics_listen}/metrics" if config.metrics_listen else "none",
             environment=shlex.quote(str(mlflow_environment_file(config))),
             python=shlex.quote(sys.executable),
         )

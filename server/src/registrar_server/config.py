@@ -14,13 +14,16 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from registrar_server.cores import available_cores, usable_cores
 from registrar_server.variables import VariableReader
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 _SMALL_CALL_THREADS = 4
+_MOST_WORKERS = 64
+_ADDRESS = r"(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}"
 _EMBEDDED_BUCKET = "ml-artifacts"
 _SECRETS = frozenset({"s3_secret_key"})
-_URLS = frozenset({"database_url", "mlflow_tracking_uri"})
+_URLS = frozenset({"database_url", "mlflow_tracking_uri", "otlp_endpoint"})
 
 
 class ConfigError(Exception):
@@ -38,6 +41,7 @@ class Config:
     listen: str
     data_dir: str
     workers: int
+    pinning: str
     threads: int
     transfer_slots: int
     stall_seconds: float
@@ -59,10 +63,21 @@ class Config:
     s3_region: str
     s3_public_endpoint: str
     cache_ttl_seconds: float
+    metrics_listen: str
+    otlp_endpoint: str
+    otlp_protocol: str
 
     def __repr__(self) -> str:
         """As it is shown: a traceback that prints it tells no secret."""
         return f"Config({', '.join(f'{name}={value!r}' for name, value in self.shown().items())})"
+
+    @property
+    def are_workers_pinned(self) -> bool:
+        """Whether each worker keeps to one core: unless said otherwise, where there is one for every core."""
+        cores = available_cores() - set(self.bulk_cores)
+        if self.pinning:
+            return self.pinning == "true"
+        return self.workers == len(cores) == usable_cores()
 
     @property
     def host(self) -> str:
@@ -122,7 +137,8 @@ def load_config(environment: Mapping[str, str], **overrides: object) -> Config:
     values: dict[str, object] = {
         "listen": reader.text("REGISTRAR_LISTEN"),
         "data_dir": str(data),
-        "workers": reader.number("REGISTRAR_WORKERS", 1, 64),
+        "workers": reader.number("REGISTRAR_WORKERS", 1, _MOST_WORKERS, min(_MOST_WORKERS, usable_cores())),
+        "pinning": reader.choice("REGISTRAR_PIN_WORKERS", ("", "true", "false")),
         "threads": reader.number("REGISTRAR_THREADS", 4, 512),
         "transfer_slots": reader.number("REGISTRAR_TRANSFER_SLOTS", 1, 256),
         "stall_seconds": float(reader.number("REGISTRAR_STALL_SECONDS", 1, 3600)),
@@ -144,6 +160,9 @@ def load_config(environment: Mapping[str, str], **overrides: object) -> Config:
         "s3_region": reader.text("AWS_REGION") or reader.text("AWS_DEFAULT_REGION"),
         "s3_public_endpoint": reader.text("REGISTRAR_S3_PUBLIC_ENDPOINT"),
         "cache_ttl_seconds": float(reader.number("ML_REGISTRY_CACHE_TTL", 0, 86_400)),
+        "metrics_listen": reader.text("REGISTRAR_METRICS_LISTEN"),
+        "otlp_endpoint": _otlp_endpoint(reader),
+        "otlp_protocol": _otlp_protocol(reader),
     }
     values.update(given)
     reader.refuse_unknown()
@@ -159,11 +178,6 @@ def read_environment() -> Mapping[str, str]:
     return dict(os.environ)
 
 
-def available_cores() -> set[int]:
-    """Cores that this process may run on; none where the system does not let a process choose."""
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-
-
 def split_address(address: str) -> tuple[str, int]:
     """Host and port of `host:port`; port 0 when it names none."""
     host, _, port = address.rpartition(":")
@@ -174,6 +188,19 @@ def hide_password(url: str) -> str:
     """An address with *** for its password, whether it stands before the host or in the query."""
     without = re.sub(r"(//[^/@]*?:)[^/]*@", r"\1***@", url)
     return re.sub(r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", r"\1***", without)
+
+
+def _otlp_endpoint(reader: VariableReader) -> str:
+    """Where traces go, by OpenTelemetry's own rules; empty: nowhere."""
+    is_off = reader.text("OTEL_SDK_DISABLED").lower() == "true" or reader.text("OTEL_TRACES_EXPORTER") == "none"
+    named = reader.text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or reader.text("OTEL_EXPORTER_OTLP_ENDPOINT")
+    return "" if is_off else named
+
+
+def _otlp_protocol(reader: VariableReader) -> str:
+    of_traces = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+    name = of_traces if reader.text(of_traces) else "OTEL_EXPORTER_OTLP_PROTOCOL"
+    return reader.choice(name, ("grpc", "http/protobuf"))
 
 
 def _scheme(url: str) -> str:
@@ -208,6 +235,14 @@ def _contradictions(config: Config) -> list[str]:
         (
             lambda: re.fullmatch(r"(https?://[^/\s]+/?)?", config.s3_public_endpoint) is not None,
             f"REGISTRAR_S3_PUBLIC_ENDPOINT: {config.s3_public_endpoint!r} is not http(s)://host[:port]",
+        ),
+        (
+            lambda: re.fullmatch(_ADDRESS, config.metrics_listen or "host:0") is not None,
+            f"REGISTRAR_METRICS_LISTEN: {config.metrics_listen!r} is not host:port",
+        ),
+        (
+            lambda: re.fullmatch(r"(https?://[^/\s]+(/\S*)?)?", config.otlp_endpoint) is not None,
+            f"OTEL_EXPORTER_OTLP_ENDPOINT: {hide_password(config.otlp_endpoint)!r} is not http(s)://host:port",
         ),
         (
             lambda: bool(config.s3_access_key) == bool(config.s3_secret_key),
@@ -254,7 +289,7 @@ def _contradictions(config: Config) -> list[str]:
 
 
 def _address_problems(option: str, address: str, config: Config) -> list[str]:
-    if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}", address):
+    if not re.fullmatch(_ADDRESS, address):
         return [f"{option}: {address!r} is not host:port"]
     if split_address(address)[0] in LOOPBACK or config.is_open_network_allowed:
         return []

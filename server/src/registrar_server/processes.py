@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -22,10 +20,13 @@ import structlog
 from registrar_server.child import BACKGROUND, BULK, WORKER, Assignment
 from registrar_server.config import Config, split_address
 from registrar_server.mlflow_environment import mlflow_environment_file
+from registrar_server.supervised import Child, Renewal
 
 _log = structlog.get_logger()
 
 _READY_SECONDS = 60.0
+_GRACE_SECONDS = 5.0
+"""Beyond the time that calls may go on, before a process is killed."""
 _LONGEST_PAUSE_SECONDS = 10.0
 
 
@@ -41,64 +42,26 @@ class Running:
     seconds: float
 
 
-@dataclass(slots=True)
-class _Child:
-    """A process that is started again whenever it ends. It works from when it has its assignment."""
-
-    kind: str
-    name: str
-    assignment: Assignment | None = None
-    process: subprocess.Popen[bytes] | None = None
-    is_ready: threading.Event = field(default_factory=threading.Event)
-    started_at: float = 0.0
-    pause_seconds: float = 0.0
-
-    def start(self) -> None:
-        """Start it; standard input stays open for as long as this process lives."""
-        self.is_ready.clear()
-        self.started_at = time.monotonic()
-        command = [sys.executable, "-m", "registrar_server.child", self.kind]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        threading.Thread(target=self._listen, args=(self.process,), name=self.name, daemon=True).start()
-        self._hand_over()
-
-    def assign(self, assignment: Assignment) -> None:
-        """Tell it, and whoever is started in its place, what to do."""
-        self.assignment = assignment
-        self._hand_over()
-
-    def has_ended(self) -> bool:
-        """Whether it was started and is gone."""
-        return self.process is not None and self.process.poll() is not None
-
-    def _hand_over(self) -> None:
-        if self.assignment is None or self.process is None or self.process.stdin is None:
-            return
-        # One that died meanwhile is found and started again by the watch.
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(self.assignment.to_line())
-            self.process.stdin.flush()
-
-    def _listen(self, process: subprocess.Popen[bytes]) -> None:
-        for line in process.stdout or ():
-            if line.strip() == b"ready" and process is self.process:
-                self.is_ready.set()
-
-
 class Supervisor:
     """Runs a server until it is told to stop."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._stop = threading.Event()
-        self._servers = [_Child(WORKER, f"worker-{number}") for number in range(1, config.workers + 1)]
+        self._servers = [Child(WORKER, f"worker-{number}") for number in range(1, config.workers + 1)]
         if config.bulk_listen:
-            self._servers.append(_Child(BULK, "bulk"))
-        self._background = _Child(BACKGROUND, "background")
+            self._servers.append(Child(BULK, "bulk"))
+        self._background = Child(BACKGROUND, "background")
+        self._is_renewal_wanted = threading.Event()
+        self._renewal = Renewal(self._servers, config.drain_seconds + _GRACE_SECONDS, self._renew_background)
 
     def stop(self) -> None:
         """Ask for the end; may be called from a signal handler."""
         self._stop.set()
+
+    def renew(self) -> None:
+        """Ask for every process to be replaced, with no call lost; may be called from a signal handler."""
+        self._is_renewal_wanted.set()
 
     def run(self, on_ready: Callable[[Running], None]) -> None:
         """Start everything, call `on_ready` when calls are answered, and return when all has stopped.
@@ -117,6 +80,7 @@ class Supervisor:
             try:
                 for child in self._servers:
                     child.start()
+                addressed = self._serve_metrics(addressed, run_directory, stack)
                 # Heavy imports, made while the workers make theirs.
                 from registrar_server.wiring.preparation import prepare
 
@@ -132,9 +96,32 @@ class Supervisor:
                 # Before the store, which what they accepted still needs.
                 self._stop_children()
 
+    def _serve_metrics(self, config: Config, run_directory: Path, stack: ExitStack) -> Config:
+        """The configuration with the real port of metrics, which are served from now on, if they are wanted."""
+        if not config.metrics_listen:
+            return config
+        from registrar_server.wiring.metrics import serve_metrics
+
+        host, _ = split_address(config.metrics_listen)
+        try:
+            port = serve_metrics(config, run_directory, self._running_processes, stack)
+        except OSError as exc:
+            raise StartError(f"cannot listen on {config.metrics_listen}: {exc.strerror}") from exc
+        return replace(config, metrics_listen=f"{host}:{port}")
+
+    def _running_processes(self) -> dict[str, int]:
+        """Pids by name."""
+        children = [(child.name, child.process) for child in (*self._servers, self._background)]
+        return {name: process.pid for name, process in children if process is not None}
+
     def _watch_until_stopped(self) -> None:
         while not self._stop.wait(0.2):
             self._watch_children()
+            if self._is_renewal_wanted.is_set() and not self._renewal.is_under_way:
+                self._is_renewal_wanted.clear()
+                _log.info("server.renewing")
+                self._renewal.begin()
+            self._renewal.step()
         _log.info("server.stopping")
 
     def _wait_ready(self) -> bool:
@@ -154,18 +141,30 @@ class Supervisor:
                 if time.monotonic() > child.started_at + child.pause_seconds:
                     child.start()
             elif child.process.poll() is not None:
-                is_short = time.monotonic() - child.started_at < 30
-                pause = min(_LONGEST_PAUSE_SECONDS, max(0.2, child.pause_seconds * 2)) if is_short else 0.0
-                _log.error("process.ended", name=child.name, code=child.process.returncode, pause_seconds=pause)
+                pause, code = self._pause_seconds(child), child.process.returncode
+                log = _log.error if code else _log.info
+                log("process.ended", name=child.name, code=code, pause_seconds=pause)
                 child.process, child.pause_seconds, child.started_at = None, pause, time.monotonic()
+
+    def _pause_seconds(self, ended: Child) -> float:
+        """How long to wait before it is started again: longer each time for what ends soon, unless it was told to."""
+        was_short = time.monotonic() - ended.started_at < 30
+        if not was_short or (ended.process is not None and ended.process.returncode == 0):
+            return 0.0
+        return min(_LONGEST_PAUSE_SECONDS, max(0.2, ended.pause_seconds * 2))
+
+    def _renew_background(self) -> None:
+        """Last, and by its end alone: what it works on waits until the next has taken its place."""
+        if self._background.process is not None:
+            self._background.process.terminate()
 
     def _stop_children(self) -> None:
         """Those that serve first, so that what they accepted can still be worked on; whoever does not end is killed."""
-        for children in (self._servers, [self._background]):
+        for children in ([*self._servers, *self._renewal.children], [self._background]):
             processes = [child.process for child in children if child.process is not None]
             for process in processes:
                 process.terminate()
-            deadline = time.monotonic() + self._config.drain_seconds + 5
+            deadline = time.monotonic() + self._config.drain_seconds + _GRACE_SECONDS
             for process in processes:
                 try:
                     process.wait(max(0.1, deadline - time.monotonic()))
@@ -221,6 +220,7 @@ def reserve_port(host: str, port: int, stack: ExitStack) -> int:
 
 
 def handle_signals(supervisor: Supervisor) -> None:
-    """SIGTERM and Ctrl-C stop the server; the children are told by their parent."""
+    """SIGTERM and Ctrl-C stop the server, SIGHUP replaces its processes; the children are told by their parent."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
+    signal.signal(signal.SIGHUP, lambda *_: supervisor.renew())

@@ -29,7 +29,12 @@ KNOWN_VARIABLES: Mapping[str, Variable] = {
     "REGISTRAR_DATA_DIR": Variable(
         "data_dir", "directory of all that is embedded", otherwise="~/.local/share/registrar"
     ),
-    "REGISTRAR_WORKERS": Variable("workers", "processes that answer calls", "1"),
+    "REGISTRAR_WORKERS": Variable("workers", "processes that answer calls", otherwise="one for each core"),
+    "REGISTRAR_PIN_WORKERS": Variable(
+        "pinning",
+        "`true`: each worker answers small calls on one core; `false`: wherever the system puts it",
+        otherwise="`true` where there is a worker for every core",
+    ),
     "REGISTRAR_THREADS": Variable("threads", "threads in each worker", "32"),
     "REGISTRAR_TRANSFER_SLOTS": Variable(
         "transfer_slots", "uploads, and as many downloads, at once in each worker", "8"
@@ -56,6 +61,13 @@ KNOWN_VARIABLES: Mapping[str, Variable] = {
     ),
     "REGISTRAR_LOG_LEVEL": Variable("log_level", "debug, info, warning or error", "info"),
     "REGISTRAR_LOG_FORMAT": Variable("log_format", "json or console", otherwise="console on a terminal, else json"),
+    "REGISTRAR_METRICS_LISTEN": Variable(
+        "metrics_listen", "host:port where Prometheus reads /metrics; any address will do", otherwise="none"
+    ),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": Variable(
+        "otlp_endpoint", "http(s)://host:port that traces are sent to; other `OTEL_…` variables hold", otherwise="none"
+    ),
+    "OTEL_EXPORTER_OTLP_PROTOCOL": Variable("otlp_protocol", "grpc or http/protobuf", "grpc"),
     "MLFLOW_TRACKING_URI": Variable(
         "mlflow_tracking_uri",
         "MLflow: http://…, sqlite:///… or postgresql://…",
@@ -88,13 +100,15 @@ class VariableReader:
         """As it stands, without white space around it; empty when unset and without a default."""
         return self._environment.get(name, "").strip() or _default_of(name)
 
-    def number(self, name: str, least: int, most: int) -> int:
-        """A whole number from `least` to `most`; its default when it is none."""
+    def number(self, name: str, least: int, most: int, otherwise: int | None = None) -> int:
+        """A whole number from `least` to `most`; its default when it is none, `otherwise` where it has none."""
         text = self.text(name)
+        if not text and otherwise is not None:
+            return otherwise
         if re.fullmatch(r"\d{1,9}", text) and least <= int(text) <= most:
             return int(text)
         self.problems.append(f"{name}: {text!r} is not a whole number from {least} to {most}")
-        return int(_default_of(name))
+        return int(_default_of(name) or least)
 
     def flag(self, name: str) -> bool:
         """`true` or `1`, `false` or `0`."""

@@ -168,6 +168,21 @@ class Versions(Base, model_version_service_pb2_grpc.ModelVersionServiceServicer)
 
         return self.answer(request, context, page)
 
+    def SearchModelVersions(
+        self, request: model_version_service_pb2.SearchModelVersionsRequest, context: grpc.ServicerContext
+    ) -> model_version_service_pb2.SearchModelVersionsResponse:
+        def page() -> model_version_service_pb2.SearchModelVersionsResponse:
+            if request.filter == "?":
+                refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "FILTER_INVALID", field="filter", column="1")
+            versions = [version for of in self.state.versions.values() for version in of][::-1]
+            begin = int(request.page_token or 0)
+            end = begin + (request.page_size or 100)
+            return model_version_service_pb2.SearchModelVersionsResponse(
+                model_versions=versions[begin:end], next_page_token=str(end) if end < len(versions) else ""
+            )
+
+        return self.answer(request, context, page)
+
     def UpdateModelVersion(
         self, request: model_version_service_pb2.UpdateModelVersionRequest, context: grpc.ServicerContext
     ) -> model_version_service_pb2.UpdateModelVersionResponse:

@@ -145,6 +145,16 @@ def test_lists_are_iterated_over_all_pages(target: str, state: State) -> None:
     assert [bool(request.page_token) for request in state.seen(ListModelsRequest)] == [False, True]
 
 
+def test_a_search_is_iterated_over_all_pages(target: str) -> None:
+    async def main() -> list[str]:
+        async with connect(target) as registry:
+            for name in ("a", "a", "b"):
+                await registry.register(name, run_artifact="runs:/1/model")
+            return [str(version) async for version in registry.search("stage = none", page_size=2)]
+
+    assert asyncio.run(main()) == ["b/1", "a/2", "a/1"]
+
+
 def test_references_are_of_the_tenant_that_was_chosen(target: str, state: State) -> None:
     async def main() -> None:
         async with aio.connect(target, tenant="acme") as registry:

@@ -23,6 +23,7 @@ from registrar.cli import main
 from registrar.cli.exits import MEANINGS, ExitCode, exit_code_of
 from registrar.errors import Code, RegistrarError, error_class
 from registrar.v1.artifact_service_pb2 import DownloadFileRequest
+from registrar.v1.model_version_service_pb2 import SearchModelVersionsRequest
 from tests.fixtures.stores import wait_until
 from tests.unit.client.fake_reading_store import serve_reading_store
 from tests.unit.client.fake_state import Failure, State
@@ -81,6 +82,7 @@ def test_pull_gives_what_was_pushed_and_says_which_version(run: Run, filled: Pat
         ("get churn:production", {"name", "version", "stage", "metrics", "artifact_uri", "create_time"}),
         ("list", {"models"}),
         ("list churn", {"versions"}),
+        ("search --limit 1", {"versions", "is_more"}),
         ("compare churn 1 2", {"versions", "metrics", "recommendation", "recommended_version"}),
         ("history churn", {"transitions"}),
         ("alias history churn", {"moves"}),
@@ -112,8 +114,8 @@ def test_json_writes_times_in_utc_and_enums_by_name(run: Run) -> None:
 @pytest.mark.usefixtures("filled")
 def test_lists_and_comparisons_are_aligned(run: Run) -> None:
     rows = run("list", "churn")[1].splitlines()
-    assert rows[0].split() == ["VERSION", "STAGE", "ALIASES", "REGISTERED", "BY"]
-    assert rows[1].split()[:3] == ["2", "production", "@champion"]
+    assert rows[0].split() == ["VERSION", "SEMANTIC", "STAGE", "ALIASES", "REGISTERED", "BY"]
+    assert rows[1].split()[:4] == ["2", "-", "production", "@champion"]
     assert rows[0].index("STAGE") == rows[1].index("production")
     lines = run("compare", "churn", "1", ":production")[1].splitlines()
     assert lines[1].split() == ["auc", "↑", "0.9", "0.95*", "+0.05"]
@@ -123,6 +125,20 @@ def test_lists_and_comparisons_are_aligned(run: Run) -> None:
     assert "production" in run("history", "churn")[1]
     assert "churn/2  production  @champion" in run("get", "churn/2")[1]
     assert "local" in run("info")[1]
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_search_shows_which_models_versions_it_found_and_whether_there_are_more(run: Run, state: State) -> None:
+    code, out, _ = run("search", "stage = none", "--text", "march", "--order-by", "name desc")
+    rows = out.splitlines()
+    assert (code, rows[0].split()[:3]) == (0, ["VERSION", "SEMANTIC", "STAGE"])
+    assert [row.split()[0] for row in rows[1:]] == ["churn/2", "churn/1"]
+    asked = state.requests[-1]
+    assert isinstance(asked, SearchModelVersionsRequest)
+    assert (asked.filter, asked.query, asked.order_by) == ("stage = none", "march", "name desc")
+    assert run("search", "--limit", "1")[1].splitlines()[-1] == "There are more: --limit shows them."
+    code, _, err = run("search", "?")
+    assert (code, "docs/search.md" in err) == (ExitCode.REFUSED, True)
 
 
 @pytest.mark.usefixtures("filled")

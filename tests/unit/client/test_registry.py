@@ -82,6 +82,7 @@ def test_lists_are_iterated_over_all_pages(registry: registrar.Registry, state: 
     for name in ("b", "c", "ab"):
         registry.create_model(name)
     assert [v.version for v in registry.versions("a", page_size=2)] == [5, 4, 3, 2, 1]
+    assert [v.version for v in registry.search(page_size=2) if v.name == "a"] == [5, 4, 3, 2, 1]
     assert [m.name for m in registry.models(page_size=3)] == ["a", "ab", "b", "c"]
     assert [m.name for m in registry.models(prefix="a", page_size=1)] == ["a", "ab"]
     assert len({r.consistency.at_least_sequence for r in state.seen(ListModelsRequest)}) == 1

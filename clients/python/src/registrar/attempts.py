@@ -59,6 +59,8 @@ class Attempts:
         return pause_seconds
 
     def _may_repeat(self, error: RegistrarError) -> bool:
+        if self._context.is_closed:
+            return False
         is_overdue = self._attempt_seconds is not None and error.code is Code.DEADLINE_EXCEEDED
         return is_overdue or self._is_retryable(error)
 

@@ -2,6 +2,7 @@
 
     NAME/3           version 3
     NAME/1.4.0       the version with this semantic version
+    NAME@^1.4        the highest semantic version in a range (also 1.x, ~1.4.0, ">=1.2 <2"): for reading only
     NAME@champion    the version that an alias points at
     NAME:production  the version that holds a stage (staging or production)
     NAME#UID         by uid, 32 hex digits: finds a version that has no number yet
@@ -24,10 +25,13 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _SEMANTIC = re.compile(
     r"(?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?(?:\+[0-9A-Za-z.-]+)?"
 )
+_COMPARATOR = r"(?:(?:[<>]=?|[=^~]) *)?(?:[0-9]+|\*)(?:\.(?:[0-9]+|[xX*])){0,2}(?:-[0-9A-Za-z.-]+)?"
+# No alias begins so. What a range means is for the server to say.
+_RANGE = re.compile(rf"{_COMPARATOR}(?:(?: +- +|[ ,]+){_COMPARATOR})*")
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _UID = re.compile(r"[0-9a-f]{32}")
 _STAGES = {"staging": Stage.STAGING, "production": Stage.PRODUCTION}
-_FORMS = "NAME/3, NAME/1.4.0, NAME@alias, NAME:production or NAME#uid"
+_FORMS = "NAME/3, NAME/1.4.0, NAME@^1.4, NAME@alias, NAME:production or NAME#uid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class VersionRef:
-    """Names one version of a model; exactly one of the selectors is set."""
+    """Names one version of a model; exactly one of the selectors is set. `semantic_version` may be a range."""
 
     model: ModelRef
     version: int | None = None
@@ -88,13 +92,23 @@ class VersionRef:
             return f"{self.model}:{self.stage}"
         if self.uid is not None:
             return f"{self.model}#{self.uid}"
-        return f"{self.model}/{self.version if self.version is not None else self.semantic_version}"
+        if self.semantic_version is not None:
+            mark = "/" if _SEMANTIC.fullmatch(self.semantic_version) else "@"
+            return f"{self.model}{mark}{self.semantic_version}"
+        return f"{self.model}/{self.version}"
 
 
 def _marked(model: ModelRef, mark: str, selector: str, text: str) -> VersionRef:
+    if mark == "@" and _RANGE.fullmatch(selector):
+        return VersionRef(model, semantic_version=selector)
     if mark == "@":
         if not _ALIAS.fullmatch(selector):
-            raise _refused("alias", selector, text, "is no alias: a letter, then letters, digits, `_` and `-`")
+            raise _refused(
+                "alias",
+                selector,
+                text,
+                "is neither an alias (a letter, then letters, digits, `_`, `-`) nor a range of versions",
+            )
         return VersionRef(model, alias=selector)
     if mark == "#":
         if not _UID.fullmatch(selector):

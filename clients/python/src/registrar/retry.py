@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from registrar.errors import Code, RegistrarError
 
 _RETRYABLE_REASONS = frozenset({"NO_TRANSFER_SLOT"})
+# A server that stops ends what it has not begun to work on with CANCELLED and not with UNAVAILABLE
+# (github.com/grpc/grpc/issues/24237). What this client itself cancels, it does not repeat.
+_RETRYABLE_CODES = frozenset({Code.UNAVAILABLE, Code.CANCELLED})
 
 
 def is_retryable(error: RegistrarError) -> bool:
@@ -18,7 +21,7 @@ def is_retryable(error: RegistrarError) -> bool:
     Every read may be repeated, and every change too, since it carries a request id. A lost race (ABORTED) is the
     caller's to decide, and a used-up quota or a full store does not mend itself.
     """
-    return error.code is Code.UNAVAILABLE or error.reason in _RETRYABLE_REASONS
+    return error.code in _RETRYABLE_CODES or error.reason in _RETRYABLE_REASONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,6 +264,16 @@ class MirrorStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheStatus:
+    """How far the cache of the process that answered follows: every event up to `event_sequence`, `behind` ago."""
+
+    entries: int
+    event_sequence: int
+    behind: timedelta
+    is_degraded: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ServerInfo:
     """What the server is and allows. A `cache_ttl` of zero: nothing is cached."""
 
@@ -276,3 +286,4 @@ class ServerInfo:
     mirror: MirrorStatus
     cache_ttl: timedelta
     artifact_root: str
+    cache: CacheStatus

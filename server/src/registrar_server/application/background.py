@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -72,6 +73,10 @@ class Background:
     ) -> None:
         self._database = database
         self._clock = clock
+        self.rounds: Counter[str] = Counter()
+        """Rounds that found work so far, by loop."""
+        self.failures: Counter[tuple[str, str]] = Counter()
+        """Rounds that failed so far, by loop and reason; what is worked on counts its failures itself."""
         self._is_stopping = threading.Event()
         self._pool = ThreadPoolExecutor(3 * _AT_ONCE, thread_name_prefix="background")
         self._running: list[dict[str, Future[None]]] = []
@@ -135,11 +140,16 @@ class Background:
 
     def _step(self, loop: _Loop) -> bool:
         try:
-            return loop.step(loop.wanted)
+            found = loop.step(loop.wanted)
         except RegistrarError as exc:
+            self.failures[loop.name, exc.reason.value] += 1
             _log.warning("background.failed", loop=loop.name, reason=exc.reason.value)
         except Exception:  # noqa: BLE001  (a loop must outlive what nobody expected)
+            self.failures[loop.name, "UNEXPECTED"] += 1
             _log.exception("background.unexpected", loop=loop.name)
+        else:
+            self.rounds[loop.name] += int(found)
+            return found
         return False
 
     def _leased(

@@ -7,6 +7,7 @@ its events.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -44,6 +45,8 @@ class Mirroring:
         self._mlflow = mlflow
         self._clock = clock
         self._holder = holder
+        self.failures: Counter[str] = Counter()
+        """Attempts that failed so far, by reason."""
 
     def lease(self, limit: int) -> Sequence[MirrorTask]:
         """Take models that are due."""
@@ -132,6 +135,7 @@ class Mirroring:
             _log.warning("mirror.drift", model=str(key), detail=exc.message)
 
     def _postpone(self, task: MirrorTask, reason: str) -> None:
+        self.failures[reason] += 1
         _log.warning("mirror.failed", model=str(task.key), reason=reason, attempts=task.attempts)
         pause = min(_LONGEST_PAUSE_SECONDS, 0.5 * 2 ** min(task.attempts, 10))
         try:

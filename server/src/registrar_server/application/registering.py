@@ -6,6 +6,7 @@ crash finds what the one before had done.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -69,6 +70,8 @@ class Registering:
         self._clock = clock
         self._signals = signals
         self._holder = holder
+        self.failures: Counter[str] = Counter()
+        """Attempts that failed so far, by reason."""
 
     def lease(self, limit: int) -> Sequence[RegistrationTask]:
         """Take tasks that are due."""
@@ -176,6 +179,7 @@ class Registering:
         """Give a task back for later, or make its version FAILED with audit entry and event."""
         if is_passing is None:
             is_passing = error.reason in _PASSING
+        self.failures[error.reason.value] += 1
         _log.warning(
             "registration.failed",
             version_uid=task.version_uid,

@@ -8,6 +8,7 @@ from registrar_server.domain.models import Model
 from registrar_server.domain.values import (
     ByAlias,
     ByNumber,
+    BySemanticRange,
     BySemanticVersion,
     ByStage,
     ByUid,
@@ -107,6 +108,8 @@ def _absent(ref: VersionRef) -> RegistrarError:
             wanted = str(number)
         case BySemanticVersion(semantic_version):
             wanted = semantic_version
+        case BySemanticRange(semantic_range):
+            wanted = semantic_range.text
         case ByUid(wanted):
             pass
     return RegistrarError(

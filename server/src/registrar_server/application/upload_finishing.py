@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -37,6 +38,8 @@ class UploadFinishing:
         self._clock = clock
         self._signals = signals
         self._holder = holder
+        self.failures: Counter[str] = Counter()
+        """Attempts that failed so far, by reason."""
 
     def lease(self, limit: int) -> Sequence[Sequence[FileTask]]:
         """Take files that are due, dealt out to at most `limit` tasks."""
@@ -74,10 +77,10 @@ class UploadFinishing:
             _log.info("upload.lease_lost", bundle_uid=task.session.uid, file=task.file.index)
         except RegistrarError as exc:
             _log.warning("upload.postponed", bundle_uid=task.session.uid, reason=exc.reason.value)
-            self._postpone(task)
+            self._postpone(task, exc.reason.value)
         except Exception:  # noqa: BLE001  (a file must not be lost to what nobody expected)
             _log.exception("upload.unexpected", bundle_uid=task.session.uid)
-            self._postpone(task)
+            self._postpone(task, "UNEXPECTED")
         return False
 
     def _copy(self, task: FileTask, keeper: _Keeper) -> bool:
@@ -163,7 +166,8 @@ class UploadFinishing:
         with self._database.writing() as transaction:
             transaction.uploads.reset(task.session.uid, task.file.index, self._holder, failure=failure)
 
-    def _postpone(self, task: FileTask) -> None:
+    def _postpone(self, task: FileTask, reason: str) -> None:
+        self.failures[reason] += 1
         until = self._clock.now() + timedelta(seconds=_PAUSE_SECONDS)
         try:
             with self._database.writing() as transaction:

@@ -51,6 +51,10 @@ class Versions:
 
     def get(self, ref: VersionRef) -> ModelVersion:
         """The version that a reference names."""
+        found = self._database.resolve(ref.model, ref.selector)
+        if len(found) == 1:
+            return found[0]
+        # To say why there is none, or to find what has come meanwhile.
         with self._database.reading() as transaction:
             return find_version(transaction, ref)
 

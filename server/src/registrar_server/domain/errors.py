@@ -65,6 +65,7 @@ class Reason(StrEnum):
     UPLOAD_COMMITTED = "UPLOAD_COMMITTED"
     RANGE_NOT_MISSING = "RANGE_NOT_MISSING"
     WRITER_REPLACED = "WRITER_REPLACED"
+    FILTER_INVALID = "FILTER_INVALID"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,16 @@ from contextlib import contextmanager
 from registrar_server.domain import limits
 from registrar_server.domain.errors import InvalidRequest, Violation
 from registrar_server.domain.lifecycle import is_reserved_alias
-from registrar_server.domain.values import ALIAS_NAME, MODEL_NAME, REQUEST_ID, SEMANTIC_VERSION, TENANT_NAME, Parameter
+from registrar_server.domain.semantic_versions import SEMANTIC_VERSION, SemanticRange
+from registrar_server.domain.values import (
+    ALIAS_NAME,
+    MODEL_NAME,
+    REQUEST_ID,
+    TENANT_NAME,
+    BySemanticRange,
+    BySemanticVersion,
+    Parameter,
+)
 
 
 class Checker:
@@ -75,6 +84,16 @@ class Checker:
         """major.minor.patch with an optional pre-release."""
         self.text(field, value, limits.LABEL_CHARACTERS)
         return self.pattern(field, value, SEMANTIC_VERSION, "major.minor.patch, optionally with -pre.release")
+
+    def semantic_selector(self, field: str, value: str) -> BySemanticVersion | BySemanticRange:
+        """A semantic version, or a range of them."""
+        if SEMANTIC_VERSION.fullmatch(value):
+            return BySemanticVersion(self.semantic_version(field, value))
+        try:
+            return BySemanticRange(SemanticRange.parse(value))
+        except ValueError as exc:
+            self.fail(field, str(exc) if value else "is required")
+            return BySemanticVersion(value)
 
     def count(self, field: str, value: Sized, maximum: int) -> None:
         """At most so many entries."""

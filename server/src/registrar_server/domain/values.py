@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from registrar_server.domain.semantic_versions import SemanticRange
+
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 ALIAS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 # As MLflow's workspaces, less the names of folders that MLflow itself makes below the artifact root.
@@ -17,12 +19,6 @@ MANIFEST_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 GIT_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 RUN_ARTIFACT = re.compile(r"runs:/([A-Za-z0-9_-]{1,64})/(.{1,500})", re.DOTALL)
-
-# semver.org, section "Is there a suggested regular expression"; build metadata is left out, it does not order.
-SEMANTIC_VERSION = re.compile(
-    r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})"
-    r"(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?"
-)
 
 DEFAULT_TENANT = "default"
 
@@ -102,13 +98,20 @@ class BySemanticVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class BySemanticRange:
+    """Selects the READY, living version whose semantic version is the highest in a range."""
+
+    semantic_range: SemanticRange
+
+
+@dataclass(frozen=True, slots=True)
 class ByUid:
     """Selects the version with this uid, numbered or not."""
 
     uid: str
 
 
-Selector: TypeAlias = ByNumber | ByAlias | ByStage | BySemanticVersion | ByUid
+Selector: TypeAlias = ByNumber | ByAlias | ByStage | BySemanticVersion | BySemanticRange | ByUid
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,13 @@ class Call:
     peer: str
     bytes_in: int = 0
     bytes_out: int = 0
+    refusal: str = ""
+    """The reason that it was refused with; empty: it was not."""
+    violations: int = 0
+    """How many fields of the request were wrong."""
+    counted_in: int = 0
+    """As much of `bytes_in` as metrics have counted."""
+    counted_out: int = 0
 
 
 current_call: ContextVar[Call] = ContextVar("registrar_call")

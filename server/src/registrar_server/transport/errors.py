@@ -66,6 +66,7 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
     Reason.UPLOAD_COMMITTED: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.RANGE_NOT_MISSING: grpc.StatusCode.OUT_OF_RANGE,
     Reason.WRITER_REPLACED: grpc.StatusCode.ABORTED,
+    Reason.FILTER_INVALID: grpc.StatusCode.INVALID_ARGUMENT,
 }
 
 # What is sent of a list of violations: trailers larger than a few kilobytes are refused by clients and proxies.

@@ -14,6 +14,7 @@ import grpc
 from registrar.framing import Chunk, chunk_message, chunk_reader
 from registrar.v1 import artifact_service_pb2 as pb
 from registrar.v1 import artifact_service_pb2_grpc
+from registrar_server.transport.replies import add_service
 
 __all__ = ["Chunk", "add_artifact_service", "download_message", "upload_request", "write_request"]
 
@@ -33,11 +34,7 @@ def download_message(message: Chunk | pb.DownloadFileResponse) -> bytes:
 
 def add_artifact_service(servicer: artifact_service_pb2_grpc.ArtifactServiceServicer, server: grpc.Server) -> None:
     """Register the service as the generated code does, but for how messages with chunks are read and written."""
-    generated = _Handlers()
-    artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(servicer, cast(grpc.Server, generated))
-    handlers = {name: _framed(name, handler) for name, handler in generated.by_name.items()}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
-    server.add_registered_method_handlers(_SERVICE, handlers)
+    add_service(_SERVICE, artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server, servicer, server, _framed)
 
 
 _DESERIALIZERS: Mapping[str, Callable[[bytes], object]] = {
@@ -45,21 +42,6 @@ _DESERIALIZERS: Mapping[str, Callable[[bytes], object]] = {
     "WriteUpload": write_request,
 }
 _SERIALIZERS: Mapping[str, Callable[[Any], bytes]] = {"DownloadFile": download_message}
-
-
-class _Handlers:
-    """Takes a server's place while generated code registers a service."""
-
-    def __init__(self) -> None:
-        self.by_name: Mapping[str, grpc.RpcMethodHandler[Any, Any]] = {}
-
-    def add_generic_rpc_handlers(self, _handlers: object) -> None:
-        """The same handlers, without their names."""
-
-    def add_registered_method_handlers(
-        self, _service: str, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
-    ) -> None:
-        self.by_name = handlers
 
 
 def _framed(name: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -23,21 +24,27 @@ from registrar.v1 import (
 from registrar_server.application.aliases import Aliases
 from registrar_server.application.artifacts import Artifacts
 from registrar_server.application.downloads import Downloads
+from registrar_server.application.event_tail import EventTail
 from registrar_server.application.lifecycle import Lifecycle
 from registrar_server.application.models import Models
+from registrar_server.application.ports.metrics import Metrics
 from registrar_server.application.registration import Registration
+from registrar_server.application.reply_cache import ReplyCache
+from registrar_server.application.search.searching import Searching
 from registrar_server.application.server_status import ServerFacts, ServerStatus
 from registrar_server.application.upload_streams import UploadStreams
 from registrar_server.application.uploads import Uploads
 from registrar_server.application.verification import Verification
 from registrar_server.application.versions import Versions
 from registrar_server.domain import limits
+from registrar_server.transport.call_metrics import CallMetrics
 from registrar_server.transport.framing import add_artifact_service
 from registrar_server.transport.interceptors.access_log import AccessLog
 from registrar_server.transport.interceptors.call_context import CallContext
 from registrar_server.transport.interceptors.errors import error_guard
-from registrar_server.transport.interceptors.guard import GuardInterceptor
+from registrar_server.transport.interceptors.guard import Guard, GuardInterceptor
 from registrar_server.transport.reflection import add_reflection
+from registrar_server.transport.replies import add_service, sends_bytes
 from registrar_server.transport.services.admin import AdminServicer
 from registrar_server.transport.services.artifacts import ArtifactServicer
 from registrar_server.transport.services.lifecycle import LifecycleServicer
@@ -56,6 +63,10 @@ SERVICE_NAMES = tuple(
     )
 )
 BULK_SERVICE_NAMES = tuple(name for name in SERVICE_NAMES if name.endswith((".ArtifactService", ".AdminService")))
+_MODEL_SERVICE = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
+_VERSION_SERVICE = model_version_service_pb2.DESCRIPTOR.services_by_name["ModelVersionService"].full_name
+CACHE_HEALTH = "cache"
+"""What to ask the health service for, to learn whether other processes' changes are seen as soon as they should be."""
 _CHANNELZ = "grpc.channelz.v1.Channelz"
 
 
@@ -65,6 +76,7 @@ class UseCases:
 
     models: Models
     versions: Versions
+    searching: Searching
     registration: Registration
     aliases: Aliases
     lifecycle: Lifecycle
@@ -73,6 +85,8 @@ class UseCases:
     upload_streams: UploadStreams
     downloads: Downloads
     verification: Verification
+    replies: ReplyCache
+    tail: EventTail
     status: ServerStatus
 
 
@@ -81,6 +95,7 @@ class ServerSettings:
     """How a server is run. Threads beyond the slots of all kinds are what small calls can count on.
 
     `transfer_slots` bounds uploads, and downloads by themselves. `is_bulk`: only transfers and GetServerInfo are served.
+    `transfer_cores`: where transfers may run although the process keeps to one core; empty: where everything runs.
     """
 
     threads: int = 32
@@ -89,24 +104,29 @@ class ServerSettings:
     stall_seconds: float = 60.0
     connection_age_seconds: float = 1800.0
     is_bulk: bool = False
+    transfer_cores: frozenset[int] = frozenset()
 
 
 class RegistrarServer:
     """One process's server. Nothing is served before `start`."""
 
-    def __init__(self, use_cases: UseCases, facts: ServerFacts, settings: ServerSettings) -> None:
+    def __init__(
+        self,
+        use_cases: UseCases,
+        facts: ServerFacts,
+        settings: ServerSettings,
+        metrics: Metrics | None = None,
+        guards: Sequence[Guard] = (),
+    ) -> None:
+        self.call_metrics = CallMetrics(metrics, threads=settings.threads) if metrics is not None else None
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="rpc")
         self._grpc = grpc.server(
             self._pool,
-            # The first is the outermost.
-            interceptors=[
-                GuardInterceptor(CallContext()),
-                GuardInterceptor(AccessLog()),
-                GuardInterceptor(error_guard),
-            ],
+            interceptors=[GuardInterceptor(CallContext(), *guards, AccessLog(self.call_metrics), error_guard)],
             options=_options(settings),
         )
         self._health = health.HealthServicer()
+        self._tail = use_cases.tail
         self._names = BULK_SERVICE_NAMES if settings.is_bulk else SERVICE_NAMES
         self._add_services(use_cases, facts, settings)
 
@@ -117,19 +137,27 @@ class RegistrarServer:
     def start(self) -> None:
         """Serve, and say so."""
         self._grpc.start()
-        for name in ("", *self._names):
+        self._tail.start()
+        for name in ("", CACHE_HEALTH, *self._names):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def report_cache(self) -> None:
+        """Say whether the cache follows what other processes change; to be called now and then."""
+        status = health_pb2.HealthCheckResponse
+        self._health.set(CACHE_HEALTH, status.NOT_SERVING if self._tail.is_degraded else status.SERVING)
 
     def stop(self, grace_seconds: float) -> None:
         """Say NOT_SERVING, take no more calls, let those under way end, cut off what is left after the grace."""
         self._health.enter_graceful_shutdown()
         self._grpc.stop(grace_seconds).wait()
+        self._tail.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _add_services(self, use_cases: UseCases, facts: ServerFacts, settings: ServerSettings) -> None:
-        uploads = Slots(settings.transfer_slots, "uploads")
-        downloads = Slots(settings.transfer_slots, "downloads")
+        uploads = Slots(settings.transfer_slots, "uploads", settings.transfer_cores)
+        downloads = Slots(settings.transfer_slots, "downloads", settings.transfer_cores)
         waits = Slots(settings.registration_waits, "calls that wait")
+        self.slots = (uploads, downloads, waits)
         artifacts = ArtifactServicer(
             use_cases.artifacts,
             use_cases.uploads,
@@ -150,10 +178,16 @@ class RegistrarServer:
         add_reflection((*self._names, health.SERVICE_NAME, _CHANNELZ), self._grpc)
 
     def _add_small_calls(self, use_cases: UseCases, waits: Slots, downloads: Slots) -> None:
-        versions = ModelVersionServicer(use_cases.versions, use_cases.registration, use_cases.aliases, waits)
+        replies = use_cases.replies
+        versions = ModelVersionServicer(
+            use_cases.versions, use_cases.searching, use_cases.registration, use_cases.aliases, replies, waits
+        )
+        models = ModelServicer(use_cases.models, replies)
         lifecycle = LifecycleServicer(use_cases.lifecycle, downloads)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(use_cases.models), self._grpc)
-        model_version_service_pb2_grpc.add_ModelVersionServiceServicer_to_server(versions, self._grpc)
+        add_models = model_service_pb2_grpc.add_ModelServiceServicer_to_server
+        add_versions = model_version_service_pb2_grpc.add_ModelVersionServiceServicer_to_server
+        add_service(_MODEL_SERVICE, add_models, models, self._grpc, sends_bytes)
+        add_service(_VERSION_SERVICE, add_versions, versions, self._grpc, sends_bytes)
         lifecycle_service_pb2_grpc.add_LifecycleServiceServicer_to_server(lifecycle, self._grpc)
 
 

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -14,6 +15,7 @@ import grpc
 from google.protobuf.message import Message as ProtoMessage
 
 from registrar.framing import Chunk
+from registrar_server.cores import roaming
 from registrar_server.domain.errors import Reason, RegistrarError
 
 Message = TypeVar("Message", bound="ProtoMessage | Chunk")
@@ -32,26 +34,40 @@ _QUIET_SECONDS = 0.5
 class Slots:
     """So many at once; the next is refused at once and told when to try again. Fewer than the server's threads."""
 
-    def __init__(self, count: int, what: str) -> None:
+    def __init__(self, count: int, what: str, cores: AbstractSet[int] = frozenset()) -> None:
         self.count = count
-        self._what = what
-        self._free = threading.Semaphore(count)
+        self.what = what
+        self._cores = cores
+        self.taken = 0
+        self.refused = 0
+        """How many were refused so far."""
+        self._lock = threading.Lock()
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """Hold a slot; NO_TRANSFER_SLOT when there is none."""
-        if not self._free.acquire(blocking=False):
+        """Hold a slot, on whichever of the cores is free; NO_TRANSFER_SLOT when there is none."""
+        if not self._is_taken_now():
             raise RegistrarError(
                 Reason.NO_TRANSFER_SLOT,
-                f"all {self.count} slots for {self._what} are taken",
+                f"all {self.count} slots for {self.what} are taken",
                 metadata={"slots": str(self.count)},
                 # Drawn anew for each, so that those who were refused together do not come back together.
                 retry_after_seconds=random.uniform(_SOONEST_RETRY_SECONDS, _LATEST_RETRY_SECONDS),  # noqa: S311
             )
         try:
-            yield
+            with roaming(self._cores):
+                yield
         finally:
-            self._free.release()
+            with self._lock:
+                self.taken -= 1
+
+    def _is_taken_now(self) -> bool:
+        with self._lock:
+            if self.taken == self.count:
+                self.refused += 1
+                return False
+            self.taken += 1
+            return True
 
 
 class RequestStream(Generic[Message]):

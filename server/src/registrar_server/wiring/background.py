@@ -25,6 +25,7 @@ from registrar_server.application.upload_finishing import UploadFinishing
 from registrar_server.config import Config
 from registrar_server.domain.errors import RegistrarError
 from registrar_server.mlflow_environment import write_mlflow_environment
+from registrar_server.wiring.metrics import CountsFailures, open_metrics
 from registrar_server.wiring.resources import open_database, open_store
 
 _log = structlog.get_logger()
@@ -45,14 +46,19 @@ def build_background(config: Config, run_directory: Path, stack: ExitStack) -> t
     threading.Thread(target=_open_mlflow, args=(mlflow, config), name="mlflow", daemon=True).start()
     holder = f"{node}:{secrets.token_hex(8)}"
     runs = RunImport(database, mlflow, BundleWriter(database, store, clock))
-    background = Background(
-        database,
-        clock,
-        Registering(database, mlflow, runs, clock, signals, holder),
-        Mirroring(database, mlflow, clock, holder),
-        UploadFinishing(database, store, clock, signals, holder),
-        Clearing(database, store, clock),
-    )
+    registering = Registering(database, mlflow, runs, clock, signals, holder)
+    mirroring = Mirroring(database, mlflow, clock, holder)
+    finishing = UploadFinishing(database, store, clock, signals, holder)
+    background = Background(database, clock, registering, mirroring, finishing, Clearing(database, store, clock))
+    metrics = open_metrics(config, run_directory)
+    if metrics is not None:
+        workers: dict[str, CountsFailures] = {
+            "registering": registering,
+            "mirroring": mirroring,
+            "finishing": finishing,
+        }
+        metrics.watch_background(background, workers, database)
+        metrics.start(stack)
     return background, signals
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from registrar_server.adapters.database.engine import SqlDatabase
 from registrar_server.adapters.embedded_s3 import is_disk_full
 from registrar_server.adapters.minio_bundles import MinioBundleStore
+from registrar_server.adapters.minio_bundles.http import Around
 from registrar_server.config import Config
 
 
@@ -18,8 +19,8 @@ def open_database(config: Config, stack: ExitStack) -> SqlDatabase:
     return database
 
 
-def open_store(config: Config, stack: ExitStack) -> MinioBundleStore:
-    """The object store; nothing is sent to it yet."""
+def open_store(config: Config, stack: ExitStack, *, around: Around | None = None) -> MinioBundleStore:
+    """The object store; nothing is sent to it yet. `around` goes around each request."""
     store = MinioBundleStore(
         config.s3_endpoint_url or None,
         config.bucket,
@@ -28,6 +29,7 @@ def open_store(config: Config, stack: ExitStack) -> MinioBundleStore:
         config.s3_secret_key or None,
         config.s3_region or None,
         public_endpoint_url=config.s3_public_endpoint or None,
+        around=around,
         is_full=(lambda: is_disk_full(embedded_directory(config))) if config.is_s3_embedded else None,
     )
     stack.callback(store.close)

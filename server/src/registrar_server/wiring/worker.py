@@ -11,11 +11,14 @@ from registrar_server.application.aliases import Aliases
 from registrar_server.application.artifacts import Artifacts
 from registrar_server.application.bundle_writer import BundleWriter
 from registrar_server.application.downloads import Downloads
+from registrar_server.application.event_tail import EventTail
 from registrar_server.application.lifecycle import Lifecycle
 from registrar_server.application.models import Models
 from registrar_server.application.mutations import Mutations
 from registrar_server.application.ports.clock import SystemClock
 from registrar_server.application.registration import Registration
+from registrar_server.application.reply_cache import ReplyCache
+from registrar_server.application.search.searching import Searching
 from registrar_server.application.server_status import ServerFacts, ServerStatus
 from registrar_server.application.upload_streams import UploadStreams
 from registrar_server.application.uploads import Uploads
@@ -23,31 +26,41 @@ from registrar_server.application.verification import Verification
 from registrar_server.application.versions import Versions
 from registrar_server.config import Config
 from registrar_server.transport.server import RegistrarServer, ServerSettings, UseCases
+from registrar_server.wiring.instruments import open_instruments
 from registrar_server.wiring.resources import open_database, open_store
 
 
-def build_worker(config: Config, run_directory: Path, stack: ExitStack) -> RegistrarServer:
-    """A worker's server, not yet listening."""
-    return _build(config, run_directory, stack, is_bulk=False)
+def build_worker(
+    config: Config, run_directory: Path, stack: ExitStack, *, transfer_cores: frozenset[int]
+) -> RegistrarServer:
+    """A worker's server, not yet listening; see `ServerSettings.transfer_cores`."""
+    return _build(config, run_directory, stack, is_bulk=False, transfer_cores=transfer_cores)
 
 
 def build_bulk(config: Config, run_directory: Path, stack: ExitStack) -> RegistrarServer:
     """The bulk process's server, not yet listening: transfers, and what says where one is."""
-    return _build(config, run_directory, stack, is_bulk=True)
+    return _build(config, run_directory, stack, is_bulk=True, transfer_cores=frozenset())
 
 
-def _build(config: Config, run_directory: Path, stack: ExitStack, *, is_bulk: bool) -> RegistrarServer:
+def _build(
+    config: Config, run_directory: Path, stack: ExitStack, *, is_bulk: bool, transfer_cores: frozenset[int]
+) -> RegistrarServer:
     clock = SystemClock()
-    database = open_database(config, stack)
-    store = open_store(config, stack)
+    instruments = open_instruments(config, run_directory, "bulk" if is_bulk else "worker", stack)
+    database = instruments.observe(open_database(config, stack))
+    store = open_store(config, stack, around=instruments.around("store"))
     signals = WorkerSignals(run_directory)
     stack.callback(signals.close)
     mutations = Mutations(database, clock, signals)
     writer = BundleWriter(database, store, clock)
     verification = Verification(database, store, clock)
+    replies = ReplyCache(0.0 if is_bulk else config.cache_ttl_seconds)
+    database.tell_commits(replies.commit)
+    tail = EventTail(database, replies)
     use_cases = UseCases(
         models=Models(database, mutations),
         versions=Versions(database, mutations),
+        searching=Searching(database),
         registration=Registration(database, store, clock, signals),
         aliases=Aliases(database, mutations),
         lifecycle=Lifecycle(database, mutations, verification),
@@ -56,12 +69,15 @@ def _build(config: Config, run_directory: Path, stack: ExitStack, *, is_bulk: bo
         upload_streams=UploadStreams(database, store, clock, signals),
         downloads=Downloads(database, store, clock),
         verification=verification,
-        status=ServerStatus(database),
+        replies=replies,
+        tail=tail,
+        status=ServerStatus(database, replies, tail),
     )
     facts = ServerFacts(
         version=distribution_version("registrar-server"),
         artifact_root=config.artifact_root,
         transfer_slots=config.transfer_slots,
+        cache_ttl_seconds=config.cache_ttl_seconds,
         bulk_endpoint=config.bulk_endpoint,
     )
     settings = ServerSettings(
@@ -70,5 +86,8 @@ def _build(config: Config, run_directory: Path, stack: ExitStack, *, is_bulk: bo
         registration_waits=config.transfer_slots,
         stall_seconds=config.stall_seconds,
         is_bulk=is_bulk,
+        transfer_cores=transfer_cores,
     )
-    return RegistrarServer(use_cases, facts, settings)
+    server = RegistrarServer(use_cases, facts, settings, instruments.table, instruments.guards)
+    instruments.watch_server(server, replies, tail, stack)
+    return server

@@ -15,6 +15,7 @@ from registrar.aio.methods import listing, unary
 from registrar.aio.transfers import TransferCalls, from_thread, in_thread
 from registrar.calls import admin, aliases, bundles, lifecycle
 from registrar.calls import models as model_calls
+from registrar.calls import search as search_calls
 from registrar.calls import versions as version_calls
 from registrar.context import AnyVersionRef
 from registrar.retry import Patience, RetryPolicy
@@ -71,6 +72,7 @@ class Registry(TransferCalls):
     delete = unary(version_calls.delete)
     undelete = unary(version_calls.undelete)
     versions = listing(version_calls.versions)
+    search = listing(search_calls.search)
 
     set_alias = unary(aliases.set_alias)
     delete_alias = unary(aliases.delete_alias)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from registrar.cli import catalogue, fetch, governance, publish, status, verify
+from registrar.cli import catalogue, fetch, governance, publish, search, status, verify
 from registrar.cli.exits import MEANINGS, ExitCode, notes_of, report, tell
 from registrar.cli.session import TARGET, Server, Target, Tenant
 from registrar.errors import RegistrarError
@@ -28,6 +28,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "verify": verify.verify,
     "get": catalogue.get,
     "list": catalogue.list_,
+    "search": search.search,
     "compare": catalogue.compare,
     "promote": governance.promote,
     "rollback": governance.rollback,

@@ -37,10 +37,11 @@ def versions_table(versions: Sequence[ModelVersion]) -> str:
     """One line a version."""
     if not versions:
         return "No versions."
-    rows = [("VERSION", "STAGE", "ALIASES", "REGISTERED", "BY", "")]
+    rows = [("VERSION", "SEMANTIC", "STAGE", "ALIASES", "REGISTERED", "BY", "")]
     rows += [
         (
             str(version.version),
+            version.semantic_version or "-",
             _stage(version),
             " ".join(f"@{alias}" for alias in version.aliases),
             ago(version.create_time),
@@ -50,6 +51,26 @@ def versions_table(versions: Sequence[ModelVersion]) -> str:
         for version in versions
     ]
     return columns(rows, right=(0,))
+
+
+def found_table(versions: Sequence[ModelVersion], *, is_more: bool) -> str:
+    """One line a version, of whichever model. `is_more`: there are others that were not asked for."""
+    if not versions:
+        return "No versions."
+    rows = [("VERSION", "SEMANTIC", "STAGE", "ALIASES", "REGISTERED", "BY", "")]
+    rows += [
+        (
+            f"{version.name}/{version.version}",
+            version.semantic_version or "-",
+            _stage(version),
+            " ".join(f"@{alias}" for alias in version.aliases),
+            ago(version.create_time),
+            version.created_by,
+            shortened(version.description, _COMMENT_WIDTH),
+        )
+        for version in versions
+    ]
+    return columns(rows) + ("\nThere are more: --limit shows them." if is_more else "")
 
 
 def _stage(version: ModelVersion) -> str:
@@ -220,13 +241,20 @@ def server_card(target: str, info: ServerInfo) -> str:
         ("bulk", info.bulk_endpoint),
         ("MLflow", "follows" if behind <= 0 else f"is {behind} changes behind, in {mirror.pending_models} models"),
         ("events", str(mirror.event_sequence)),
-        ("cache", f"{info.cache_ttl.total_seconds():g} s" if info.cache_ttl else "off"),
+        ("cache", _cache(info)),
         ("bundle", f"at most {limits.bundle_files} files, in chunks of {size(limits.chunk_bytes)}"),
         ("transfers", f"at most {limits.transfer_slots} at once in a worker"),
         ("features", ", ".join(info.features)),
     ]
     rows = columns([(name, text) for name, text in facts if text], indent="  ")
     return f"Registrar {plain(info.server_version)} at {target}\n\n{rows}"
+
+
+def _cache(info: ServerInfo) -> str:
+    if not info.cache_ttl:
+        return "off"
+    follows = "does not follow changes of other processes" if info.cache.is_degraded else "follows"
+    return f"{follows}, at most {info.cache_ttl.total_seconds():g} s old"
 
 
 def _number_or_dash(value: int | None) -> str:

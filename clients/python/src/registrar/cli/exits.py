@@ -57,6 +57,7 @@ _HINTS = {
     "MODEL_NOT_FOUND": "`registrar list` shows the models",
     "VERSION_NOT_FOUND": "`registrar list {model}` shows its versions",
     "ALIAS_NOT_FOUND": "`registrar list {model}` shows the aliases of its versions",
+    "FILTER_INVALID": "`registrar search --help` names the fields; docs/search.md has the language",
     "STAGE_EMPTY": "`registrar list {model}` shows the stages of its versions; `registrar promote` moves one",
     "STAGE_HAS_SEVERAL_HOLDERS": "name one by its number",
     "VERSION_IN_USE": "archive it with `registrar promote … --to archived`, and remove its aliases, first",

@@ -22,7 +22,9 @@ Tenant = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, not even on a terminal.")]
-Ref = Annotated[str, typer.Argument(metavar="REF", help="NAME/3, NAME/1.4.0, NAME@alias or NAME:production.")]
+Ref = Annotated[
+    str, typer.Argument(metavar="REF", help="NAME/3, NAME/1.4.0, NAME@^1.4, NAME@alias or NAME:production.")
+]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")]
 Comment = Annotated[str, typer.Option("--comment", "-m", metavar="TEXT", help="Why; kept in the history.")]
 RequestId = Annotated[

@@ -24,6 +24,7 @@ from registrar.types import (
     AliasMove,
     Approval,
     Artifact,
+    CacheStatus,
     Caller,
     ComparedVersion,
     Comparison,
@@ -234,7 +235,7 @@ def _metric_comparison(message: model_version_pb2.MetricComparison) -> MetricCom
 
 
 def server_info_from_proto(message: admin_service_pb2.GetServerInfoResponse) -> ServerInfo:
-    """What the server is and allows."""
+    limits, caller, mirror, cache = message.limits, message.caller, message.mirror, message.cache
     limits, caller, mirror = message.limits, message.caller, message.mirror
     return ServerInfo(
         server_version=message.server_version,
@@ -255,6 +256,7 @@ def server_info_from_proto(message: admin_service_pb2.GetServerInfoResponse) -> 
         mirror=MirrorStatus(mirror.event_sequence, mirror.mirrored_sequence, mirror.pending_models),
         cache_ttl=message.cache_ttl.ToTimedelta(),
         artifact_root=message.artifact_root,
+        cache=CacheStatus(cache.entries, cache.event_sequence, cache.behind.ToTimedelta(), cache.is_degraded),
     )
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n registrar/v1/admin_service.proto\x12\x0cregistrar.v1\x1a\x1egoogle/protobuf/duration.proto\"\x16\n\x14GetServerInfoRequest\"\xaf\x02\n\x15GetServerInfoResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\x18\n\x10\x64igest_functions\x18\x03 \x03(\t\x12$\n\x06limits\x18\x04 \x01(\x0b\x32\x14.registrar.v1.Limits\x12\x15\n\rbulk_endpoint\x18\x05 \x01(\t\x12$\n\x06\x63\x61ller\x18\x06 \x01(\x0b\x32\x14.registrar.v1.Caller\x12*\n\x06mirror\x18\x07 \x01(\x0b\x32\x1a.registrar.v1.MirrorStatus\x12,\n\tcache_ttl\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rartifact_root\x18\t \x01(\t\"\xb9\x01\n\x06Limits\x12\x15\n\rmessage_bytes\x18\x01 \x01(\x03\x12\x13\n\x0b\x63hunk_bytes\x18\x02 \x01(\x03\x12\x16\n\x0emetadata_bytes\x18\x03 \x01(\x03\x12\x14\n\x0c\x62undle_files\x18\x04 \x01(\x05\x12\x16\n\x0etransfer_slots\x18\x05 \x01(\x05\x12\x0c\n\x04tags\x18\x06 \x01(\x05\x12\x0f\n\x07metrics\x18\x07 \x01(\x05\x12\x1e\n\x16\x64\x65scription_characters\x18\x08 \x01(\x05\"6\n\x06\x43\x61ller\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\"Y\n\x0cMirrorStatus\x12\x16\n\x0e\x65vent_sequence\x18\x01 \x01(\x03\x12\x19\n\x11mirrored_sequence\x18\x02 \x01(\x03\x12\x16\n\x0epending_models\x18\x03 \x01(\x03\x32m\n\x0c\x41\x64minService\x12]\n\rGetServerInfo\x12\".registrar.v1.GetServerInfoRequest\x1a#.registrar.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n registrar/v1/admin_service.proto\x12\x0cregistrar.v1\x1a\x1egoogle/protobuf/duration.proto\"\x16\n\x14GetServerInfoRequest\"\xd9\x02\n\x15GetServerInfoResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\x18\n\x10\x64igest_functions\x18\x03 \x03(\t\x12$\n\x06limits\x18\x04 \x01(\x0b\x32\x14.registrar.v1.Limits\x12\x15\n\rbulk_endpoint\x18\x05 \x01(\t\x12$\n\x06\x63\x61ller\x18\x06 \x01(\x0b\x32\x14.registrar.v1.Caller\x12*\n\x06mirror\x18\x07 \x01(\x0b\x32\x1a.registrar.v1.MirrorStatus\x12,\n\tcache_ttl\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rartifact_root\x18\t \x01(\t\x12(\n\x05\x63\x61\x63he\x18\n \x01(\x0b\x32\x19.registrar.v1.CacheStatus\"\xb9\x01\n\x06Limits\x12\x15\n\rmessage_bytes\x18\x01 \x01(\x03\x12\x13\n\x0b\x63hunk_bytes\x18\x02 \x01(\x03\x12\x16\n\x0emetadata_bytes\x18\x03 \x01(\x03\x12\x14\n\x0c\x62undle_files\x18\x04 \x01(\x05\x12\x16\n\x0etransfer_slots\x18\x05 \x01(\x05\x12\x0c\n\x04tags\x18\x06 \x01(\x05\x12\x0f\n\x07metrics\x18\x07 \x01(\x05\x12\x1e\n\x16\x64\x65scription_characters\x18\x08 \x01(\x05\"6\n\x06\x43\x61ller\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\"Y\n\x0cMirrorStatus\x12\x16\n\x0e\x65vent_sequence\x18\x01 \x01(\x03\x12\x19\n\x11mirrored_sequence\x18\x02 \x01(\x03\x12\x16\n\x0epending_models\x18\x03 \x01(\x03\"v\n\x0b\x43\x61\x63heStatus\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x03\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\x12)\n\x06\x62\x65hind\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bis_degraded\x18\x04 \x01(\x08\x32m\n\x0c\x41\x64minService\x12]\n\rGetServerInfo\x12\".registrar.v1.GetServerInfoRequest\x1a#.registrar.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,13 +37,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFOREQUEST']._serialized_start=82
   _globals['_GETSERVERINFOREQUEST']._serialized_end=104
   _globals['_GETSERVERINFORESPONSE']._serialized_start=107
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=410
-  _globals['_LIMITS']._serialized_start=413
-  _globals['_LIMITS']._serialized_end=598
-  _globals['_CALLER']._serialized_start=600
-  _globals['_CALLER']._serialized_end=654
-  _globals['_MIRRORSTATUS']._serialized_start=656
-  _globals['_MIRRORSTATUS']._serialized_end=745
-  _globals['_ADMINSERVICE']._serialized_start=747
-  _globals['_ADMINSERVICE']._serialized_end=856
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=452
+  _globals['_LIMITS']._serialized_start=455
+  _globals['_LIMITS']._serialized_end=640
+  _globals['_CALLER']._serialized_start=642
+  _globals['_CALLER']._serialized_end=696
+  _globals['_MIRRORSTATUS']._serialized_start=698
+  _globals['_MIRRORSTATUS']._serialized_end=787
+  _globals['_CACHESTATUS']._serialized_start=789
+  _globals['_CACHESTATUS']._serialized_end=907
+  _globals['_ADMINSERVICE']._serialized_start=909
+  _globals['_ADMINSERVICE']._serialized_end=1018
 # @@protoc_insertion_point(module_scope)

@@ -51,6 +51,7 @@ class GetServerInfoResponse(_message.Message):
     MIRROR_FIELD_NUMBER: _builtins.int
     CACHE_TTL_FIELD_NUMBER: _builtins.int
     ARTIFACT_ROOT_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
     server_version: _builtins.str
     """Version of the server, `major.minor.patch`."""
     bulk_endpoint: _builtins.str
@@ -81,6 +82,10 @@ class GetServerInfoResponse(_message.Message):
     def cache_ttl(self) -> _duration_pb2.Duration:
         """How old a cached answer may be at most; see Consistency. Zero: nothing is cached."""
 
+    @_builtins.property
+    def cache(self) -> Global___CacheStatus:
+        """The cache of the process that answers; see cache_ttl."""
+
     def __init__(
         self,
         *,
@@ -93,10 +98,11 @@ class GetServerInfoResponse(_message.Message):
         mirror: Global___MirrorStatus | None = ...,
         cache_ttl: _duration_pb2.Duration | None = ...,
         artifact_root: _builtins.str = ...,
+        cache: Global___CacheStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cache_ttl", b"cache_ttl", "caller", b"caller", "limits", b"limits", "mirror", b"mirror"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "cache_ttl", b"cache_ttl", "caller", b"caller", "limits", b"limits", "mirror", b"mirror"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_root", b"artifact_root", "bulk_endpoint", b"bulk_endpoint", "cache_ttl", b"cache_ttl", "caller", b"caller", "digest_functions", b"digest_functions", "features", b"features", "limits", b"limits", "mirror", b"mirror", "server_version", b"server_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_root", b"artifact_root", "bulk_endpoint", b"bulk_endpoint", "cache", b"cache", "cache_ttl", b"cache_ttl", "caller", b"caller", "digest_functions", b"digest_functions", "features", b"features", "limits", b"limits", "mirror", b"mirror", "server_version", b"server_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -213,3 +219,41 @@ class MirrorStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MirrorStatus: _TypeAlias = MirrorStatus  # noqa: Y015
+
+@_typing.final
+class CacheStatus(_message.Message):
+    """CacheStatus says how far the cache of replies in one process follows what all processes change. Health says the same
+    of the service `cache`: NOT_SERVING while it is degraded.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    BEHIND_FIELD_NUMBER: _builtins.int
+    IS_DEGRADED_FIELD_NUMBER: _builtins.int
+    entries: _builtins.int
+    """Replies held."""
+    event_sequence: _builtins.int
+    """Every event up to this one has been taken into account."""
+    is_degraded: _builtins.bool
+    """Whether changes of other processes may go unseen until cache_ttl has passed, because the database does not say."""
+    @_builtins.property
+    def behind(self) -> _duration_pb2.Duration:
+        """How long ago that was the newest one. Normally less than 100 ms."""
+
+    def __init__(
+        self,
+        *,
+        entries: _builtins.int = ...,
+        event_sequence: _builtins.int = ...,
+        behind: _duration_pb2.Duration | None = ...,
+        is_degraded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["behind", b"behind"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behind", b"behind", "entries", b"entries", "event_sequence", b"event_sequence", "is_degraded", b"is_degraded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CacheStatus: _TypeAlias = CacheStatus  # noqa: Y015

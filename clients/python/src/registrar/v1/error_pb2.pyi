@@ -139,6 +139,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_WRITER_REPLACED: _ErrorReason.ValueType  # 51
     """ABORTED. Somebody else writes this range now. Ask GetUpload what is still missing. Metadata: `path`."""
+    ERROR_REASON_FILTER_INVALID: _ErrorReason.ValueType  # 52
+    """INVALID_ARGUMENT. `filter`, `query` or `order_by` of a search cannot be read, or compares a field with what it cannot
+    be; the message says what was expected. Metadata: `field` (of the request), `column` (characters, from 1).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `reason` that `google.rpc.ErrorInfo` can carry in an error of this API, without the prefix
@@ -264,4 +268,8 @@ ERROR_REASON_RANGE_NOT_MISSING: ErrorReason.ValueType  # 50
 """
 ERROR_REASON_WRITER_REPLACED: ErrorReason.ValueType  # 51
 """ABORTED. Somebody else writes this range now. Ask GetUpload what is still missing. Metadata: `path`."""
+ERROR_REASON_FILTER_INVALID: ErrorReason.ValueType  # 52
+"""INVALID_ARGUMENT. `filter`, `query` or `order_by` of a search cannot be read, or compares a field with what it cannot
+be; the message says what was expected. Metadata: `field` (of the request), `column` (characters, from 1).
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

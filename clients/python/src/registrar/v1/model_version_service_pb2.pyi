@@ -367,6 +367,88 @@ class ListModelVersionsResponse(_message.Message):
 Global___ListModelVersionsResponse: _TypeAlias = ListModelVersionsResponse  # noqa: Y015
 
 @_typing.final
+class SearchModelVersionsRequest(_message.Message):
+    """SearchModelVersionsRequest is the request of SearchModelVersions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Tenant to search in. Empty: the caller's."""
+    filter: _builtins.str
+    """What must hold, in the language of https://google.aip.dev/160: `stage = production AND metrics.f1 > 0.9`. At most
+    4,000 characters, 30 restrictions and 10 levels. Empty: everything.
+    """
+    query: _builtins.str
+    """Words that must all occur in the version's name, description, tags, deprecation note and documents, or in its model's
+    description and tags; `churn*` is any word that begins so. At most 1,000 characters. Empty: everything.
+    """
+    order_by: _builtins.str
+    """Field to sort by, and `desc` for the greatest first: `metrics.f1 desc`. Versions without a value are left out.
+    Empty: the newest registration first.
+    """
+    page_size: _builtins.int
+    """Most versions in one page. 0: 100. Over 1,000: 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with all else unchanged. Empty: the first page."""
+    @_builtins.property
+    def consistency(self) -> _reference_pb2.Consistency:
+        """How fresh the answer must be."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        query: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        consistency: _reference_pb2.Consistency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchModelVersionsRequest: _TypeAlias = SearchModelVersionsRequest  # noqa: Y015
+
+@_typing.final
+class SearchModelVersionsResponse(_message.Message):
+    """SearchModelVersionsResponse is the response of SearchModelVersions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_VERSIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty: this was the last."""
+    @_builtins.property
+    def model_versions(self) -> _containers.RepeatedCompositeFieldContainer[_model_version_pb2.ModelVersion]:
+        """One page."""
+
+    def __init__(
+        self,
+        *,
+        model_versions: _abc.Iterable[_model_version_pb2.ModelVersion] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_versions", b"model_versions", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchModelVersionsResponse: _TypeAlias = SearchModelVersionsResponse  # noqa: Y015
+
+@_typing.final
 class UpdateModelVersionRequest(_message.Message):
     """UpdateModelVersionRequest is the request of UpdateModelVersion."""
 

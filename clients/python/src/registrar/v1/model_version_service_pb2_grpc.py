@@ -55,6 +55,11 @@ class ModelVersionServiceStub(object):
                 request_serializer=registrar_dot_v1_dot_model__version__service__pb2.ListModelVersionsRequest.SerializeToString,
                 response_deserializer=registrar_dot_v1_dot_model__version__service__pb2.ListModelVersionsResponse.FromString,
                 _registered_method=True)
+        self.SearchModelVersions = channel.unary_unary(
+                '/registrar.v1.ModelVersionService/SearchModelVersions',
+                request_serializer=registrar_dot_v1_dot_model__version__service__pb2.SearchModelVersionsRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_model__version__service__pb2.SearchModelVersionsResponse.FromString,
+                _registered_method=True)
         self.UpdateModelVersion = channel.unary_unary(
                 '/registrar.v1.ModelVersionService/UpdateModelVersion',
                 request_serializer=registrar_dot_v1_dot_model__version__service__pb2.UpdateModelVersionRequest.SerializeToString,
@@ -128,6 +133,17 @@ class ModelVersionServiceServicer(object):
         """ListModelVersions lists the versions of a model, the newest first.
 
         Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchModelVersions(self, request, context):
+        """SearchModelVersions finds versions of all models of a tenant, by a filter, by words, or both.
+
+        Found are READY versions that are not deleted and whose model is not. Pages are stable: a version registered between
+        two pages moves no other. The language: `docs/search.md`.
+        Errors: INVALID_ARGUMENT FILTER_INVALID, PAGE_TOKEN_INVALID; NOT_FOUND TENANT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -215,6 +231,11 @@ def add_ModelVersionServiceServicer_to_server(servicer, server):
                     servicer.ListModelVersions,
                     request_deserializer=registrar_dot_v1_dot_model__version__service__pb2.ListModelVersionsRequest.FromString,
                     response_serializer=registrar_dot_v1_dot_model__version__service__pb2.ListModelVersionsResponse.SerializeToString,
+            ),
+            'SearchModelVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchModelVersions,
+                    request_deserializer=registrar_dot_v1_dot_model__version__service__pb2.SearchModelVersionsRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_model__version__service__pb2.SearchModelVersionsResponse.SerializeToString,
             ),
             'UpdateModelVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateModelVersion,
@@ -339,6 +360,33 @@ class ModelVersionService(object):
             '/registrar.v1.ModelVersionService/ListModelVersions',
             registrar_dot_v1_dot_model__version__service__pb2.ListModelVersionsRequest.SerializeToString,
             registrar_dot_v1_dot_model__version__service__pb2.ListModelVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchModelVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.ModelVersionService/SearchModelVersions',
+            registrar_dot_v1_dot_model__version__service__pb2.SearchModelVersionsRequest.SerializeToString,
+            registrar_dot_v1_dot_model__version__service__pb2.SearchModelVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -59,6 +59,13 @@ class ModelVersionServiceStub:
 
     Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
     """
+    SearchModelVersions: _grpc.UnaryUnaryMultiCallable[_model_version_service_pb2.SearchModelVersionsRequest, _model_version_service_pb2.SearchModelVersionsResponse]
+    """SearchModelVersions finds versions of all models of a tenant, by a filter, by words, or both.
+
+    Found are READY versions that are not deleted and whose model is not. Pages are stable: a version registered between
+    two pages moves no other. The language: `docs/search.md`.
+    Errors: INVALID_ARGUMENT FILTER_INVALID, PAGE_TOKEN_INVALID; NOT_FOUND TENANT_NOT_FOUND.
+    """
     UpdateModelVersion: _grpc.UnaryUnaryMultiCallable[_model_version_service_pb2.UpdateModelVersionRequest, _model_version_service_pb2.UpdateModelVersionResponse]
     """UpdateModelVersion changes what may change of a version: description, tags, deprecation note, documentation.
 
@@ -127,6 +134,13 @@ class ModelVersionServiceAsyncStub(ModelVersionServiceStub):
     """ListModelVersions lists the versions of a model, the newest first.
 
     Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    SearchModelVersions: _aio.UnaryUnaryMultiCallable[_model_version_service_pb2.SearchModelVersionsRequest, _model_version_service_pb2.SearchModelVersionsResponse]  # type: ignore[assignment]
+    """SearchModelVersions finds versions of all models of a tenant, by a filter, by words, or both.
+
+    Found are READY versions that are not deleted and whose model is not. Pages are stable: a version registered between
+    two pages moves no other. The language: `docs/search.md`.
+    Errors: INVALID_ARGUMENT FILTER_INVALID, PAGE_TOKEN_INVALID; NOT_FOUND TENANT_NOT_FOUND.
     """
     UpdateModelVersion: _aio.UnaryUnaryMultiCallable[_model_version_service_pb2.UpdateModelVersionRequest, _model_version_service_pb2.UpdateModelVersionResponse]  # type: ignore[assignment]
     """UpdateModelVersion changes what may change of a version: description, tags, deprecation note, documentation.
@@ -211,6 +225,19 @@ class ModelVersionServiceServicer(metaclass=_abc_1.ABCMeta):
         """ListModelVersions lists the versions of a model, the newest first.
 
         Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchModelVersions(
+        self,
+        request: _model_version_service_pb2.SearchModelVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_version_service_pb2.SearchModelVersionsResponse, _abc.Awaitable[_model_version_service_pb2.SearchModelVersionsResponse]]:
+        """SearchModelVersions finds versions of all models of a tenant, by a filter, by words, or both.
+
+        Found are READY versions that are not deleted and whose model is not. Pages are stable: a version registered between
+        two pages moves no other. The language: `docs/search.md`.
+        Errors: INVALID_ARGUMENT FILTER_INVALID, PAGE_TOKEN_INVALID; NOT_FOUND TENANT_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

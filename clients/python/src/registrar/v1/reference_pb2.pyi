@@ -96,7 +96,12 @@ class ModelVersionRef(_message.Message):
     stage: Global___Stage.ValueType
     """Stage that it holds: staging or production. Refused when a policy allows several holders and there are several."""
     semantic_version: _builtins.str
-    """Its semantic version, `major.minor.patch` with an optional pre-release."""
+    """Its semantic version, `major.minor.patch` with an optional pre-release; or a range of at most 256 characters, for the
+    READY version that is not deleted and has the highest semantic version in it. Ranges are npm's, without `||`: `2.1`,
+    `2.x`, `*`, `^2.1`, `~2.1.3`, `>=2.0 <3` (or with a comma), `2.1.0 - 2.3`. A pre-release is only found where the range
+    names one of the same major.minor.patch. Calls that change something and `Provenance.parent` refuse a range with
+    INVALID_FIELD: the next registration changes what it names.
+    """
     uid: _builtins.str
     """Its uid, 32 hex digits: the one selector that finds a version that has no number yet (PENDING, FAILED)."""
     @_builtins.property

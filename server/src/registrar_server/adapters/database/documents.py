@@ -6,9 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from registrar_server.domain.values import (
     ByAlias,
     ByNumber,
+    BySemanticRange,
     BySemanticVersion,
     ByStage,
     ByUid,
@@ -31,7 +34,7 @@ def dump(document: Mapping[str, object]) -> str:
 
 def load(text: str) -> dict[str, Any]:
     """The document of a text that `dump` wrote."""
-    document: dict[str, Any] = json.loads(text)
+    document: dict[str, Any] = orjson.loads(text)
     return document
 
 
@@ -152,6 +155,8 @@ def _ref_document(ref: VersionRef) -> list[object]:
             selector = ["stage", stage.value]
         case BySemanticVersion(semantic_version):
             selector = ["semantic_version", semantic_version]
+        case BySemanticRange():
+            raise ValueError("a range is no lasting name of a version")
         case ByUid(uid):
             selector = ["uid", uid]
     return [ref.model.tenant, ref.model.name, *selector]

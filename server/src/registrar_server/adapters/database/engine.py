@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,8 +11,12 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from registrar_server.adapters.database.fast_reads import FastReads
 from registrar_server.adapters.database.transaction import SqlTransaction
+from registrar_server.application.ports.database import ModelEvent
 from registrar_server.domain.errors import Reason, RegistrarError
+from registrar_server.domain.values import ModelKey, Selector
+from registrar_server.domain.versions import ModelVersion
 
 _log = structlog.get_logger()
 
@@ -29,6 +33,8 @@ class SqlDatabase:
 
     def __init__(self, url: str, *, pool_size: int = 16, lock_timeout_seconds: float = 10.0) -> None:
         self._engine = open_engine(url, pool_size=pool_size, lock_timeout_seconds=lock_timeout_seconds)
+        self._fast = FastReads(open_engine(url, pool_size=0, lock_timeout_seconds=lock_timeout_seconds))
+        self._listeners: list[Callable[[Sequence[ModelEvent]], None]] = []
         # SQLite takes its write lock when a transaction begins, PostgreSQL a row at a time.
         self._begin_write = "BEGIN IMMEDIATE" if self._engine.dialect.name == "sqlite" else None
 
@@ -51,6 +57,23 @@ class SqlDatabase:
                 yield transaction
                 if transaction.is_discarded:
                     root.rollback()
+        if not transaction.is_discarded and transaction.journal.recorded():
+            for listener in self._listeners:
+                listener(transaction.journal.recorded())
+
+    def resolve(self, model: ModelKey, selector: Selector) -> Sequence[ModelVersion]:
+        """See the port."""
+        with translated():
+            return self._fast.resolve(model, selector)
+
+    def events_after(self, sequence: int, *, limit: int) -> tuple[int, Sequence[ModelEvent]]:
+        """See the port."""
+        with translated():
+            return self._fast.events_after(sequence, limit=limit)
+
+    def tell_commits(self, listener: Callable[[Sequence[ModelEvent]], None]) -> None:
+        """See the port."""
+        self._listeners.append(listener)
 
     def check(self) -> None:
         """See the port."""
@@ -62,6 +85,7 @@ class SqlDatabase:
 
     def close(self) -> None:
         """See the port."""
+        self._fast.close()
         self._engine.dispose()
 
 

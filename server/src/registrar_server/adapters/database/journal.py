@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, case, func, insert, literal, select, update
 
 from registrar_server.adapters.database.documents import dump, load
+from registrar_server.adapters.database.search_index import SqlSearchIndex
 from registrar_server.adapters.database.tables import (
     Timestamp,
     audit_entries,
@@ -17,7 +18,7 @@ from registrar_server.adapters.database.tables import (
     tenants,
 )
 from registrar_server.adapters.database.upsert import insert_for
-from registrar_server.application.ports.database import Change, Event
+from registrar_server.application.ports.database import Change, Event, ModelEvent
 
 
 class SqlJournal:
@@ -25,6 +26,7 @@ class SqlJournal:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._recorded: list[ModelEvent] = []
 
     def record(self, change: Change) -> int:
         """See the port. Both counters are rows that stay locked until the commit: no gap, no overtaking."""
@@ -66,9 +68,15 @@ class SqlJournal:
                 **shared,
             )
         )
+        SqlSearchIndex(self._connection).follow(change, sequence)
         if change.is_mirrored:
             self._want_mirror(change, sequence)
+        self._recorded.append(ModelEvent(sequence, change.model))
         return sequence
+
+    def recorded(self) -> Sequence[ModelEvent]:
+        """What this transaction has recorded so far."""
+        return self._recorded
 
     def events(self, model_uid: str, *, after: int, until: int) -> Sequence[Event]:
         """See the port."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, case, false, func, or_, select, true, update
 
-from registrar_server.adapters.database.tables import counters, mirror, models
+from registrar_server.adapters.database.tables import counters, events, mirror, models
 from registrar_server.application.ports.database import MirrorProgress, MirrorTask
 from registrar_server.domain.values import ModelKey
 
@@ -77,8 +77,18 @@ class SqlMirror:
         head = select(counters.c.value).where(counters.c.name == "events").scalar_subquery()
         first = select(func.min(mirror.c.first_pending_sequence)).where(pending).scalar_subquery()
         count = select(func.count()).select_from(mirror).where(pending).scalar_subquery()
-        row = self._connection.execute(select(head.label("head"), first.label("first"), count.label("models"))).one()
-        return MirrorProgress(row.head, row.head if row.first is None else row.first - 1, row.models)
+        since = (
+            select(events.c.recorded_at)
+            .where(events.c.sequence >= first)
+            .order_by(events.c.sequence)
+            .limit(1)
+            .scalar_subquery()
+        )
+        row = self._connection.execute(
+            select(head.label("head"), first.label("first"), count.label("models"), since.label("since"))
+        ).one()
+        mirrored = row.head if row.first is None else row.first - 1
+        return MirrorProgress(row.head, mirrored, row.models, row.since)
 
     def is_any_due(self, now: datetime) -> bool:
         """See the port."""

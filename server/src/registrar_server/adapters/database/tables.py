@@ -52,7 +52,12 @@ class Timestamp(TypeDecorator[datetime]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
         """From microseconds."""
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        return time_of(value)
+
+
+def time_of(microseconds: int | None) -> datetime | None:
+    """The time that a column of kind `Timestamp` holds."""
+    return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
 
 
 # Ordered by UTF-8 bytes in both: SQLite compares so by itself, PostgreSQL by the collation "C" only.
@@ -174,6 +179,8 @@ model_versions = Table(
     Column("stage_at", Timestamp, nullable=False),
     Column("exclusive_stage", String(16)),
     Column("semantic_version", Text),
+    # Ordered as semver.org says; see domain/semantic_versions.py.
+    Column("semantic_version_key", Ordered),
     Column("facts", Text, nullable=False),
     Column("content_digest", String(64), nullable=False),
     Column("description", Text, nullable=False),
@@ -195,6 +202,7 @@ model_versions = Table(
     UniqueConstraint("model_uid", "exclusive_stage"),
     Index(None, "model_uid", "stage", "number"),
     Index(None, "model_uid", "content_digest"),
+    Index(None, "model_uid", "semantic_version_key"),
 )
 
 registrations = Table(

@@ -6,14 +6,28 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Select,
+    Text,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from registrar_server.adapters.database.documents import dump, dump_facts, dump_notes, load_facts, load_notes
 from registrar_server.adapters.database.tables import aliases, model_versions, models, registrations
 from registrar_server.application.ports.database import NewVersion
+from registrar_server.domain.semantic_versions import CORE_CHARACTERS, RELEASE, SemanticVersion
 from registrar_server.domain.values import (
     ByAlias,
     ByNumber,
+    BySemanticRange,
     BySemanticVersion,
     ByStage,
     ByUid,
@@ -45,6 +59,34 @@ _BY_NUMBER = _OF_MODEL.where(model_versions.c.number == _VALUE)
 _BY_UID = _OF_MODEL.where(model_versions.c.uid == _VALUE)
 _BY_STAGE = _OF_MODEL.where(model_versions.c.stage == _VALUE, _READY, _LIVING).order_by(model_versions.c.number)
 _BY_SEMANTIC_VERSION = _OF_MODEL.where(model_versions.c.semantic_version == _VALUE, _READY, _LIVING)
+_inner = model_versions.alias("inner_versions")
+_inner_models = models.alias("inner_models")
+# The model is a value of its own, so that both databases walk the index downwards, to the first that is to be had.
+_HIGHEST_IN_RANGE = _VERSION.where(
+    model_versions.c.uid
+    == select(_inner.c.uid)
+    .where(
+        _inner.c.model_uid
+        == select(_inner_models.c.uid)
+        .where(
+            _inner_models.c.tenant == bindparam("tenant"),
+            _inner_models.c.name == bindparam("name"),
+            _inner_models.c.deleted_at.is_(None),
+        )
+        .scalar_subquery(),
+        _inner.c.semantic_version_key >= bindparam("low"),
+        _inner.c.semantic_version_key < bindparam("high"),
+        _inner.c.state == VersionState.READY.value,
+        _inner.c.deleted_at.is_(None),
+        or_(
+            func.substr(_inner.c.semantic_version_key, CORE_CHARACTERS + 1, 1) == RELEASE,
+            bindparam("opened", type_=Text).contains(func.substr(_inner.c.semantic_version_key, 1, CORE_CHARACTERS)),
+        ),
+    )
+    .order_by(_inner.c.semantic_version_key.desc())
+    .limit(1)
+    .scalar_subquery()
+)
 _BY_ALIAS = _OF_MODEL.join(
     aliases, (aliases.c.model_uid == models.c.uid) & (aliases.c.version_uid == model_versions.c.uid)
 ).where(aliases.c.alias == _VALUE)
@@ -58,20 +100,8 @@ class SqlVersions:
 
     def get(self, model: ModelKey, selector: Selector) -> Sequence[ModelVersion]:
         """See the port: one statement, whatever the selector."""
-        query: Select[Any]
-        value: object
-        match selector:
-            case ByNumber(value):
-                query = _BY_NUMBER
-            case ByUid(value):
-                query = _BY_UID
-            case ByStage(value):
-                query = _BY_STAGE
-            case ByAlias(value):
-                query = _BY_ALIAS
-            case BySemanticVersion(value):
-                query = _BY_SEMANTIC_VERSION
-        return self._all(query, {"tenant": model.tenant, "name": model.name, "value": value})
+        query, values = statement_of(selector)
+        return self._all(query, {"tenant": model.tenant, "name": model.name, **values})
 
     def get_by_uid(self, uid: str) -> ModelVersion | None:
         """See the port."""
@@ -128,6 +158,7 @@ class SqlVersions:
                 stage=Stage.NONE.value,
                 stage_at=version.time,
                 semantic_version=version.facts.semantic_version or None,
+                semantic_version_key=_semantic_version_key(version.facts.semantic_version),
                 facts=dump_facts(version.facts),
                 content_digest=version.content_digest,
                 description=version.notes.description,
@@ -177,6 +208,7 @@ class SqlVersions:
             failure_reason=reason,
             failure=message,
             semantic_version=None,
+            semantic_version_key=None,
             updated_at=time,
         )
 
@@ -211,11 +243,32 @@ class SqlVersions:
         self._connection.execute(update(model_versions).where(model_versions.c.uid == uid).values(values))
 
     def _all(self, query: Select[Any], values: Mapping[str, object] | None = None) -> Sequence[ModelVersion]:
-        return [_to_version(row) for row in self._connection.execute(query, values)]
+        return [to_version(row) for row in self._connection.execute(query, values)]
 
     def _first(self, query: Select[Any]) -> ModelVersion | None:
         row = self._connection.execute(query).first()
-        return None if row is None else _to_version(row)
+        return None if row is None else to_version(row)
+
+
+def statement_of(selector: Selector) -> tuple[Select[Any], Mapping[str, object]]:
+    """What finds it in a model of `tenant` and `name`, and the values that say what to look for."""
+    match selector:
+        case ByNumber(number):
+            return _BY_NUMBER, {"value": number}
+        case ByUid(uid):
+            return _BY_UID, {"value": uid}
+        case ByStage(stage):
+            return _BY_STAGE, {"value": stage.value}
+        case ByAlias(alias):
+            return _BY_ALIAS, {"value": alias}
+        case BySemanticVersion(semantic_version):
+            return _BY_SEMANTIC_VERSION, {"value": semantic_version}
+        case BySemanticRange(wanted):
+            return _HIGHEST_IN_RANGE, {"low": wanted.low, "high": wanted.high, "opened": ",".join(wanted.opened)}
+
+
+def _semantic_version_key(semantic_version: str) -> str | None:
+    return SemanticVersion.parse(semantic_version).key if semantic_version else None
 
 
 def _artifact_columns(artifact: ArtifactLink) -> dict[str, object]:
@@ -226,7 +279,13 @@ def _artifact_columns(artifact: ArtifactLink) -> dict[str, object]:
     }
 
 
-def _to_version(row: Row[Any]) -> ModelVersion:
+def version_query() -> Select[Any]:
+    """What `to_version` takes rows of, to be narrowed down."""
+    return _VERSION
+
+
+def to_version(row: Any) -> ModelVersion:
+    """A version from a row of one of the statements here, with the columns as attributes."""
     return ModelVersion(
         uid=row.uid,
         model=ModelKey(row.tenant, row.name),

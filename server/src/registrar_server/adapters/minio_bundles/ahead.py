@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from contextvars import copy_context
 from threading import Condition, Thread
 from typing import Final
 
@@ -29,7 +30,8 @@ class ReadAhead:
         self._thread: Thread | None = None
 
     def __iter__(self) -> Iterator[bytes]:
-        self._thread = Thread(target=self._fetch, name="read-ahead", daemon=True)
+        # In the context of the call that it belongs to, whose trace it shows up in.
+        self._thread = Thread(target=copy_context().run, args=(self._fetch,), name="read-ahead", daemon=True)
         self._thread.start()
         while (block := self._take()) is not None:
             yield block

@@ -29,7 +29,7 @@ from registrar_server.adapters.minio_bundles.errors import (
     UPLOAD_GONE_CODE,
     ErrorTranslator,
 )
-from registrar_server.adapters.minio_bundles.http import HttpLimits, PartBody, make_pool
+from registrar_server.adapters.minio_bundles.http import Around, HttpLimits, PartBody, make_pool
 from registrar_server.application.ports.bundle_store import Completion, StoreUploadGone
 
 _ABSENT_ONLY: Final = {"If-None-Match": "*"}
@@ -56,11 +56,12 @@ class S3Client:
         *,
         connections: int,
         public_endpoint_url: str | None = None,
+        around: Around | None = None,
     ) -> None:
-        """`public_endpoint_url` is what presigned URLs name; None: the address's own."""
+        """`public_endpoint_url` is what presigned URLs name; None: the address's own. `around` goes around each request."""
         self._bucket = address.bucket
         self._translated = translated
-        self._pool = make_pool(limits, connections=connections)
+        self._pool = make_pool(limits, connections=connections, around=around)
         self._minio = connect(address, self._pool)
         self._address = address
         self._public_endpoint_url = public_endpoint_url

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +29,10 @@ class HttpLimits:
     retries: int = 2
 
 
+Around = Callable[[str], AbstractContextManager[None]]
+"""Given a request's method, what surrounds it until the first byte of the answer."""
+
+
 class PartBody:
     """Bytes to send, in blocks that stay in place until the request is over.
 
@@ -47,9 +52,10 @@ class PartBody:
                 yield block[start : start + SEND_BLOCK_BYTES]
 
 
-def make_pool(limits: HttpLimits, *, connections: int) -> urllib3.PoolManager:
+def make_pool(limits: HttpLimits, *, connections: int, around: Around | None = None) -> urllib3.PoolManager:
     """A pool for up to `connections` connections at once to one host."""
-    pool = urllib3.PoolManager(
+    pool = _WatchedPool(
+        around=around,
         maxsize=connections,
         timeout=urllib3.Timeout(connect=limits.connect_timeout_seconds, read=limits.stall_timeout_seconds),
         retries=urllib3.Retry(
@@ -72,6 +78,16 @@ def make_pool(limits: HttpLimits, *, connections: int) -> urllib3.PoolManager:
         "https": _pool_class(HTTPSConnectionPool, _sending_within(HTTPSConnection, limits)),
     }
     return pool
+
+
+class _WatchedPool(urllib3.PoolManager):
+    def __init__(self, *, around: Around | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._around = around or (lambda _: nullcontext())
+
+    def urlopen(self, method: str, *arguments: Any, **options: Any) -> urllib3.BaseHTTPResponse:
+        with self._around(method):
+            return super().urlopen(method, *arguments, **options)
 
 
 def _sending_within(base: type[HTTPConnection], limits: HttpLimits) -> type[HTTPConnection]:

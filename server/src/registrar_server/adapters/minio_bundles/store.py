@@ -15,7 +15,7 @@ from registrar_server.adapters.minio_bundles.client import ListedObject, S3Clien
 from registrar_server.adapters.minio_bundles.connection import S3Address
 from registrar_server.adapters.minio_bundles.copying import COPY_RANGE_BYTES, copy_object
 from registrar_server.adapters.minio_bundles.errors import ErrorTranslator
-from registrar_server.adapters.minio_bundles.http import HttpLimits
+from registrar_server.adapters.minio_bundles.http import Around, HttpLimits
 from registrar_server.adapters.minio_bundles.keys import Root
 from registrar_server.adapters.minio_bundles.reader import not_found, open_object
 from registrar_server.adapters.minio_bundles.transfer import MAX_BUFFERS, MinioBundleTransfer, TransferSettings
@@ -54,13 +54,14 @@ class MinioBundleStore:
         settle_wait_seconds: float = 30.0,
         is_full: Callable[[], bool] | None = None,
         public_endpoint_url: str | None = None,
+        around: Around | None = None,
     ) -> None:
         """`endpoint_url` None: AWS. Keys None: environment, ~/.aws, then the machine's role.
 
         `part_size_bytes` and `copy_range_bytes` are from 5 MiB; a transfer uses up to 4 buffers of it, at most 64 MiB together.
         `is_full` is asked before each write, for a store that does not say that its disk is full (SeaweedFS).
         `public_endpoint_url` is where those who are given presigned URLs reach the store; None: where this server does.
-        Raises ValueError for settings that cannot work.
+        `around` goes around each request. Raises ValueError for settings that cannot work.
         """
         if min(part_size_bytes, copy_range_bytes) < MIN_PART_SIZE_BYTES or parallel_parts < 1:
             raise ValueError("parts and ranges must be at least 5 MiB and parallel_parts at least 1")
@@ -74,6 +75,7 @@ class MinioBundleStore:
             self._translated,
             connections=threads + _READERS_AT_ONCE,
             public_endpoint_url=public_endpoint_url,
+            around=around,
         )
         self._settings = TransferSettings(part_size_bytes, parallel_parts, abort_wait_seconds, settle_wait_seconds)
         self._copy_range_bytes = copy_range_bytes

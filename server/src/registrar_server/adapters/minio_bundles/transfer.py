@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextvars import copy_context
 from dataclasses import dataclass
 from threading import Condition
 from time import monotonic
@@ -285,7 +286,8 @@ class MinioBundleTransfer:
         with self._changed:
             self._running += 1
         try:
-            self._executor.submit(task)
+            # In the context of the call that it belongs to, whose trace it shows up in.
+            self._executor.submit(copy_context().run, task)
         except RuntimeError as exc:
             # The store was closed.
             with self._changed:

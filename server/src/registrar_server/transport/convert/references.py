@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from registrar.v1 import reference_pb2 as pb
+from registrar_server.application.reply_cache import Freshness
 from registrar_server.domain.validation import Checker
 from registrar_server.domain.values import (
     UID,
     ByAlias,
     ByNumber,
+    BySemanticRange,
     BySemanticVersion,
     ByStage,
     ByUid,
@@ -53,10 +55,25 @@ def model_from_proto(check: Checker, field: str, message: pb.ModelRef, caller: C
 
 
 def ref_from_proto(check: Checker, field: str, message: pb.ModelVersionRef, caller: Caller) -> VersionRef:
-    """Which version."""
+    """Which version is read; a range of semantic versions will do."""
     return VersionRef(
         model_from_proto(check, f"{field}.model", message.model, caller), _selector_from_proto(check, field, message)
     )
+
+
+def changed_ref_from_proto(check: Checker, field: str, message: pb.ModelVersionRef, caller: Caller) -> VersionRef:
+    """Which version is changed, or recorded for good. Not by a range: the next registration changes what it names."""
+    ref = ref_from_proto(check, field, message, caller)
+    if isinstance(ref.selector, BySemanticRange):
+        check.fail(f"{field}.semantic_version", "must be one semantic version: ranges are for reading")
+    return ref
+
+
+def freshness_from_proto(check: Checker, field: str, message: pb.Consistency) -> Freshness:
+    """How fresh an answer must be."""
+    if message.at_least_sequence < 0:
+        check.fail(f"{field}.at_least_sequence", "must be at least 0")
+    return Freshness(message.strong, message.at_least_sequence)
 
 
 def ref_to_proto(ref: VersionRef) -> pb.ModelVersionRef:
@@ -71,6 +88,8 @@ def ref_to_proto(ref: VersionRef) -> pb.ModelVersionRef:
             message.stage = stage_to_proto(stage)
         case BySemanticVersion(semantic_version):
             message.semantic_version = semantic_version
+        case BySemanticRange(semantic_range):
+            message.semantic_version = semantic_range.text
         case ByUid(uid):
             message.uid = uid
     return message
@@ -90,7 +109,7 @@ def _selector_from_proto(check: Checker, field: str, message: pb.ModelVersionRef
                 check.fail(f"{field}.stage", "must be STAGE_STAGING or STAGE_PRODUCTION to name one version")
             return ByStage(stage)
         case "semantic_version":
-            return BySemanticVersion(check.semantic_version(f"{field}.semantic_version", message.semantic_version))
+            return check.semantic_selector(f"{field}.semantic_version", message.semantic_version)
         case "uid":
             return ByUid(check.pattern(f"{field}.uid", message.uid, UID, "32 lower-case hex digits"))
         case None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -12,8 +12,9 @@ from registrar_server.domain import limits
 from registrar_server.domain.validation import Checker
 from registrar_server.domain.values import GIT_COMMIT, Caller, MetricGoal, Parameter, RiskLevel
 from registrar_server.domain.versions import Dataset, MetricSlice, Provenance, Signature, TensorSpec
-from registrar_server.transport.convert.references import ref_from_proto, ref_to_proto
+from registrar_server.transport.convert.references import changed_ref_from_proto, ref_to_proto
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GOALS = {MetricGoal.MAXIMIZE: pb.METRIC_GOAL_MAXIMIZE, MetricGoal.MINIMIZE: pb.METRIC_GOAL_MINIMIZE}
 _GOALS_BACK = {message: goal for goal, message in _GOALS.items()}
 _RISKS = {
@@ -28,9 +29,9 @@ def time_to_proto(time: datetime | None) -> Timestamp | None:
     """A timestamp; None stays None, which leaves a message's field unset."""
     if time is None:
         return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(time)
-    return timestamp
+    # Not `FromDatetime`: it takes ten times as long, and a version has five times.
+    since = time - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 
 def goal_to_proto(goal: MetricGoal) -> pb.MetricGoal.ValueType:
@@ -170,7 +171,9 @@ def provenance_from_proto(check: Checker, field: str, message: pb.Provenance, ca
         lock_digest=check.text(f"{field}.environment.lock_digest", environment.lock_digest, limits.LABEL_CHARACTERS),
         training_data=_datasets_from_proto(check, f"{field}.training_data", message.training_data),
         validation_data=_datasets_from_proto(check, f"{field}.validation_data", message.validation_data),
-        parent=ref_from_proto(check, f"{field}.parent", message.parent, caller) if message.HasField("parent") else None,
+        parent=changed_ref_from_proto(check, f"{field}.parent", message.parent, caller)
+        if message.HasField("parent")
+        else None,
         preprocessing=check.text(f"{field}.preprocessing", message.preprocessing, limits.DESCRIPTION_CHARACTERS),
     )
 

@@ -35,11 +35,11 @@ class CallContext:
         self._authenticate = authenticate
 
     @contextmanager
-    def __call__(self, details: grpc.HandlerCallDetails, context: grpc.ServicerContext) -> Iterator[None]:
+    def __call__(self, method: str, context: grpc.ServicerContext) -> Iterator[None]:
         """Around one call."""
         request_id = _request_id(context)
         context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
-        call = Call(str(details.method), request_id, self._authenticate(context), str(context.peer()))
+        call = Call(method, request_id, self._authenticate(context), str(context.peer()))
         token = current_call.set(call)
         try:
             yield

@@ -16,12 +16,14 @@ _log = structlog.get_logger()
 
 
 @contextmanager
-def error_guard(details: grpc.HandlerCallDetails, context: grpc.ServicerContext) -> Iterator[None]:
+def error_guard(method: str, context: grpc.ServicerContext) -> Iterator[None]:
     """Around one call."""
     try:
         yield
     except RegistrarError as exc:
-        _log.debug("rpc.refused", reason=exc.reason.value, request_id=current_call.get().request_id)
+        call = current_call.get()
+        call.refusal, call.violations = exc.reason.value, len(exc.violations)
+        _log.debug("rpc.refused", reason=exc.reason.value, request_id=call.request_id)
         status = to_status(exc)
         # Not `abort_with_status`: it would drop the trailers that are set already, the request id among them.
         context.set_trailing_metadata((*context.trailing_metadata(), *status.trailing_metadata))
@@ -33,5 +35,5 @@ def error_guard(details: grpc.HandlerCallDetails, context: grpc.ServicerContext)
             # The caller is gone: whatever a broken stream raised interests nobody.
             raise
         request_id = current_call.get().request_id
-        _log.exception("rpc.failed", method=details.method, request_id=request_id)
+        _log.exception("rpc.failed", method=method, request_id=request_id)
         context.abort(grpc.StatusCode.INTERNAL, f"internal error (request id {request_id})")

@@ -12,36 +12,46 @@ from typing import Any
 
 import grpc
 
-Guard = Callable[[grpc.HandlerCallDetails, grpc.ServicerContext], AbstractContextManager[None]]
+Guard = Callable[[str, grpc.ServicerContext], AbstractContextManager[None]]
+"""Around a call of the method with that full name."""
 
 
 class GuardInterceptor(grpc.ServerInterceptor):
-    """Runs every handler of every service within `guard`."""
+    """Runs every handler of every service within `guards`, the first of them the outermost."""
 
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
+    def __init__(self, *guards: Guard) -> None:
+        self._guards = guards
+        # A method is wrapped when it is first called: doing so for each call is a tenth of what a small one costs.
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Wrap the handler, if there is one."""
-        handler = continuation(handler_call_details)
-        return None if handler is None else _wrap(handler, self._guard, handler_call_details)
+        """The wrapped handler, if there is one."""
+        method = str(handler_call_details.method)
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler = continuation(handler_call_details)
+            if handler is None:
+                return None
+            wrapped = handler
+            for guard in reversed(self._guards):
+                wrapped = _wrap(wrapped, guard, method)
+            self._wrapped[method] = wrapped
+        return wrapped
 
 
-def _wrap(
-    handler: grpc.RpcMethodHandler[Any, Any], guard: Guard, details: grpc.HandlerCallDetails
-) -> grpc.RpcMethodHandler[Any, Any]:
+def _wrap(handler: grpc.RpcMethodHandler[Any, Any], guard: Guard, method: str) -> grpc.RpcMethodHandler[Any, Any]:
     inner: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
 
     def respond(request: Any, context: grpc.ServicerContext) -> Any:
-        with guard(details, context):
+        with guard(method, context):
             return inner(request, context)
 
     def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        with guard(details, context):
+        with guard(method, context):
             yield from inner(request, context)
 
     makers: dict[tuple[bool, bool], tuple[Callable[..., Any], Callable[..., Any]]] = {

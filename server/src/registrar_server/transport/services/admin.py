@@ -26,8 +26,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         caller = current_caller()
         progress = self._status.mirror_progress()
         facts = self._facts
-        cache_ttl = Duration()
-        cache_ttl.FromNanoseconds(int(facts.cache_ttl_seconds * 1e9))
+        cache = self._status.cache()
         return pb.GetServerInfoResponse(
             server_version=facts.version,
             features=facts.features,
@@ -49,6 +48,18 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
                 mirrored_sequence=progress.mirrored_sequence,
                 pending_models=progress.pending_models,
             ),
-            cache_ttl=cache_ttl,
+            cache_ttl=_duration(facts.cache_ttl_seconds),
             artifact_root=facts.artifact_root,
+            cache=pb.CacheStatus(
+                entries=cache.entries,
+                event_sequence=cache.position,
+                behind=_duration(cache.seconds_behind),
+                is_degraded=cache.is_degraded,
+            ),
         )
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(int(seconds * 1e9))
+    return duration

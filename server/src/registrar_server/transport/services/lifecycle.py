@@ -10,7 +10,7 @@ from registrar_server.application.lifecycle import Lifecycle, MoveRequest, Rollb
 from registrar_server.domain import limits
 from registrar_server.domain.validation import checking
 from registrar_server.transport.calls import current_caller, mutation_of
-from registrar_server.transport.convert.references import model_from_proto, ref_from_proto, stage_from_proto
+from registrar_server.transport.convert.references import changed_ref_from_proto, model_from_proto, stage_from_proto
 from registrar_server.transport.convert.versions import transition_to_proto, version_to_proto
 from registrar_server.transport.paging import decode_token, encode_token, page_size
 from registrar_server.transport.streams import Slots
@@ -30,7 +30,7 @@ class LifecycleServicer(lifecycle_service_pb2_grpc.LifecycleServiceServicer):
         with checking() as check:
             check.request_id("request_id", request.request_id)
             wanted = MoveRequest(
-                ref=ref_from_proto(check, "ref", request.ref, current_caller()),
+                ref=changed_ref_from_proto(check, "ref", request.ref, current_caller()),
                 stage=stage_from_proto(check, "stage", request.stage),
                 comment=check.text("comment", request.comment, limits.COMMENT_CHARACTERS),
                 expected_holder=request.expected_holder if request.HasField("expected_holder") else None,

@@ -7,14 +7,16 @@ import grpc
 from registrar.v1 import model_service_pb2 as pb
 from registrar.v1 import model_service_pb2_grpc
 from registrar_server.application.models import ModelChanged, Models, ModelUpdate
+from registrar_server.application.reply_cache import ReplyCache
 from registrar_server.domain import limits
 from registrar_server.domain.validation import checking
 from registrar_server.transport.calls import current_caller, mutation_of
 from registrar_server.transport.convert.masks import Mask
 from registrar_server.transport.convert.models import model_to_proto
-from registrar_server.transport.convert.references import model_from_proto, tenant_from_proto
+from registrar_server.transport.convert.references import freshness_from_proto, model_from_proto, tenant_from_proto
 from registrar_server.transport.convert.values import goals_from_proto
 from registrar_server.transport.paging import decode_token, encode_token, page_size
+from registrar_server.transport.replies import as_sent
 
 _MUTABLE = ("description", "tags", "metric_goals")
 
@@ -22,8 +24,9 @@ _MUTABLE = ("description", "tags", "metric_goals")
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     """Converts, calls, converts."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, replies: ReplyCache) -> None:
         self._models = models
+        self._replies = replies
 
     def CreateModel(self, request: pb.CreateModelRequest, context: grpc.ServicerContext) -> pb.CreateModelResponse:
         """See the contract."""
@@ -41,7 +44,13 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         """See the contract."""
         with checking() as check:
             key = model_from_proto(check, "model", request.model, current_caller())
-        return pb.GetModelResponse(model=model_to_proto(self._models.get(key)))
+            freshness = freshness_from_proto(check, "consistency", request.consistency)
+
+        def load() -> tuple[bytes, bool]:
+            reply = pb.GetModelResponse(model=model_to_proto(self._models.get(key)))
+            return reply.SerializeToString(), True
+
+        return as_sent(self._replies.read(key, "model", freshness, load), pb.GetModelResponse)
 
     def ListModels(self, request: pb.ListModelsRequest, context: grpc.ServicerContext) -> pb.ListModelsResponse:
         """See the contract."""

@@ -8,15 +8,26 @@ from registrar.v1 import model_version_service_pb2 as pb
 from registrar.v1 import model_version_service_pb2_grpc
 from registrar_server.application.aliases import AliasChanged, Aliases
 from registrar_server.application.registration import Registered, Registration
+from registrar_server.application.reply_cache import ReplyCache
+from registrar_server.application.search.searching import Searching
 from registrar_server.application.versions import NotesUpdate, VersionChanged, Versions
 from registrar_server.domain import limits
 from registrar_server.domain.validation import checking
+from registrar_server.domain.values import VersionState
 from registrar_server.transport.calls import current_caller, mutation_of
 from registrar_server.transport.convert.masks import Mask
-from registrar_server.transport.convert.references import model_from_proto, ref_from_proto, stage_from_proto
+from registrar_server.transport.convert.references import (
+    changed_ref_from_proto,
+    freshness_from_proto,
+    model_from_proto,
+    ref_from_proto,
+    stage_from_proto,
+)
 from registrar_server.transport.convert.registration import register_from_proto
 from registrar_server.transport.convert.versions import alias_move_to_proto, comparison_to_proto, version_to_proto
 from registrar_server.transport.paging import decode_token, encode_token, page_size
+from registrar_server.transport.replies import as_sent
+from registrar_server.transport.services.search import search_page
 from registrar_server.transport.streams import Slots
 
 _MUTABLE = ("description", "tags", "deprecation_note", "documentation", "drift_monitor_id")
@@ -25,10 +36,20 @@ _MUTABLE = ("description", "tags", "deprecation_note", "documentation", "drift_m
 class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceServicer):
     """Converts, calls, converts. `waits` bounds how many threads wait for registrations at once."""
 
-    def __init__(self, versions: Versions, registration: Registration, aliases: Aliases, waits: Slots) -> None:
+    def __init__(
+        self,
+        versions: Versions,
+        searching: Searching,
+        registration: Registration,
+        aliases: Aliases,
+        replies: ReplyCache,
+        waits: Slots,
+    ) -> None:
         self._versions = versions
+        self._searching = searching
         self._registration = registration
         self._aliases = aliases
+        self._replies = replies
         self._waits = waits
 
     def RegisterModelVersion(
@@ -47,7 +68,15 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
         """See the contract."""
         with checking() as check:
             ref = ref_from_proto(check, "ref", request.ref, current_caller())
-        return pb.GetModelVersionResponse(model_version=version_to_proto(self._versions.get(ref)))
+            freshness = freshness_from_proto(check, "consistency", request.consistency)
+
+        def load() -> tuple[bytes, bool]:
+            version = self._versions.get(ref)
+            reply = pb.GetModelVersionResponse(model_version=version_to_proto(version))
+            # What becomes of a PENDING version is no event of its model until it is READY.
+            return reply.SerializeToString(), version.state is VersionState.READY
+
+        return as_sent(self._replies.read(ref.model, ref.selector, freshness, load), pb.GetModelVersionResponse)
 
     def ListModelVersions(
         self, request: pb.ListModelVersionsRequest, context: grpc.ServicerContext
@@ -67,13 +96,19 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
             response.next_page_token = encode_token(request, [versions[size - 1].number])
         return response
 
+    def SearchModelVersions(
+        self, request: pb.SearchModelVersionsRequest, context: grpc.ServicerContext
+    ) -> pb.SearchModelVersionsResponse:
+        """See the contract."""
+        return search_page(self._searching, request, current_caller())
+
     def UpdateModelVersion(
         self, request: pb.UpdateModelVersionRequest, context: grpc.ServicerContext
     ) -> pb.UpdateModelVersionResponse:
         """See the contract."""
         with checking() as check:
             check.request_id("request_id", request.request_id)
-            ref = ref_from_proto(check, "ref", request.ref, current_caller())
+            ref = changed_ref_from_proto(check, "ref", request.ref, current_caller())
             mask = Mask.parse(check, request, _MUTABLE)
             description = check.text("description", request.description, limits.DESCRIPTION_CHARACTERS)
             tags = check.tags("tags", request.tags)
@@ -99,7 +134,7 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
         """See the contract."""
         with checking() as check:
             check.request_id("request_id", request.request_id)
-            ref = ref_from_proto(check, "ref", request.ref, current_caller())
+            ref = changed_ref_from_proto(check, "ref", request.ref, current_caller())
         mutation = mutation_of(request, request.request_id, _deleted)
         return pb.DeleteModelVersionResponse.FromString(self._versions.delete(mutation, ref, request.etag))
 
@@ -109,7 +144,7 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
         """See the contract."""
         with checking() as check:
             check.request_id("request_id", request.request_id)
-            ref = ref_from_proto(check, "ref", request.ref, current_caller())
+            ref = changed_ref_from_proto(check, "ref", request.ref, current_caller())
         mutation = mutation_of(request, request.request_id, _undeleted)
         return pb.UndeleteModelVersionResponse.FromString(self._versions.undelete(mutation, ref))
 
@@ -130,7 +165,7 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
         """See the contract."""
         with checking() as check:
             check.request_id("request_id", request.request_id)
-            ref = ref_from_proto(check, "ref", request.ref, current_caller())
+            ref = changed_ref_from_proto(check, "ref", request.ref, current_caller())
             alias = check.new_alias("alias", request.alias)
             comment = check.text("comment", request.comment, limits.COMMENT_CHARACTERS)
         expected = request.expected_version if request.HasField("expected_version") else None

@@ -10,18 +10,22 @@ stays locked; nothing is changed then.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from registrar_server.application.ports.database.bundles import BundleClaim, BundleRecords
-from registrar_server.application.ports.database.journal import Change, Event, Journal
+from registrar_server.application.ports.database.journal import Change, Event, Journal, ModelEvent
 from registrar_server.application.ports.database.lifecycle import AliasRecords, TransitionRecords
 from registrar_server.application.ports.database.mirror import MirrorProgress, MirrorRecords, MirrorTask
 from registrar_server.application.ports.database.models import ModelRecords, NewModel
 from registrar_server.application.ports.database.registrations import RegistrationRecords, RegistrationTask
 from registrar_server.application.ports.database.requests import RequestKey, RequestRecords, StoredAnswer
+from registrar_server.application.ports.database.search import Found, SearchRecords
 from registrar_server.application.ports.database.uploads import FileTask, PartKey, UploadRecords
 from registrar_server.application.ports.database.versions import NewVersion, VersionRecords
+from registrar_server.domain.values import ModelKey, Selector
+from registrar_server.domain.versions import ModelVersion
 
 __all__ = [
     "AliasRecords",
@@ -31,10 +35,12 @@ __all__ = [
     "Database",
     "Event",
     "FileTask",
+    "Found",
     "Journal",
     "MirrorProgress",
     "MirrorRecords",
     "MirrorTask",
+    "ModelEvent",
     "ModelRecords",
     "NewModel",
     "NewVersion",
@@ -43,6 +49,7 @@ __all__ = [
     "RegistrationTask",
     "RequestKey",
     "RequestRecords",
+    "SearchRecords",
     "StoredAnswer",
     "Transaction",
     "TransitionRecords",
@@ -74,6 +81,8 @@ class Transaction(Protocol):
     def journal(self) -> Journal: ...
     @property
     def mirror(self) -> MirrorRecords: ...
+    @property
+    def search(self) -> SearchRecords: ...
 
     def discard(self) -> None:
         """Roll back at the end instead of committing: for `validate_only`."""
@@ -87,6 +96,15 @@ class Database(Protocol):
 
     def writing(self) -> AbstractContextManager[Transaction]:
         """Commits when the block ends, rolls back when it raises."""
+
+    def resolve(self, model: ModelKey, selector: Selector) -> Sequence[ModelVersion]:
+        """What `VersionRecords.get` finds in a transaction of its own, at less cost: the call that is made most."""
+
+    def events_after(self, sequence: int, *, limit: int) -> tuple[int, Sequence[ModelEvent]]:
+        """The newest event's sequence (0: none), and the next events after `sequence`, in order and without gaps."""
+
+    def tell_commits(self, listener: Callable[[Sequence[ModelEvent]], None]) -> None:
+        """Have `listener` called after each commit of this process that recorded events, before its caller goes on."""
 
     def check(self) -> None:
         """Reach the database and find its schema current."""

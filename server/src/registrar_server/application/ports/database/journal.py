@@ -44,6 +44,14 @@ class Event:
     after: Mapping[str, object]
 
 
+@dataclass(frozen=True, slots=True)
+class ModelEvent:
+    """That something about a model changed, and when in the order of commits."""
+
+    sequence: int
+    model: ModelKey
+
+
 class Journal(Protocol):
     """Audit and outbox: what every mutation writes."""
 

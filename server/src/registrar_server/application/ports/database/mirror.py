@@ -28,6 +28,8 @@ class MirrorProgress:
     event_sequence: int
     mirrored_sequence: int
     pending_models: int
+    pending_since: datetime | None = None
+    """When the oldest event was recorded that MLflow has not; None: it has all."""
 
 
 class MirrorRecords(Protocol):

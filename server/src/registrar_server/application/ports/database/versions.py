@@ -30,7 +30,10 @@ class VersionRecords(Protocol):
     """Versions."""
 
     def get(self, model: ModelKey, selector: Selector) -> Sequence[ModelVersion]:
-        """What the selector finds in a living model: by number and uid deleted versions too, by stage maybe several."""
+        """What the selector finds in a living model: by number and uid deleted versions too, by stage maybe several.
+
+        By a range the READY, living version of the highest precedence, found without reading those below it.
+        """
 
     def get_by_uid(self, uid: str) -> ModelVersion | None:
         """A version by its uid alone."""

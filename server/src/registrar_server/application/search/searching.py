@@ -1,0 +1,63 @@
+"""The use case: find versions by a filter and by words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from registrar_server.application.ports.database import Database, Found
+from registrar_server.application.resolution import require_tenant
+from registrar_server.application.search.parser import SearchParser
+from registrar_server.domain.search import Column, Every, Order, Position, Property, Search
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """What SearchModelVersions asks for, as it was written."""
+
+    tenant: str
+    filter: str = ""
+    query: str = ""
+    order_by: str = ""
+
+
+class Searching:
+    """Reads requests and answers them page by page."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._parser = SearchParser()
+
+    def read(self, request: SearchRequest) -> Search:
+        """What is meant, of the first page; FILTER_INVALID."""
+        wanted = Every((self._parser.filter(request.filter), self._parser.query(request.query)))
+        return Search(tenant=request.tenant, filter=_flat(wanted), order=self._parser.order(request.order_by))
+
+    def find(self, search: Search) -> Sequence[Found]:
+        """The next versions, at most `search.limit`; TENANT_NOT_FOUND."""
+        with self._database.reading() as transaction:
+            found = transaction.search.find(search)
+            if not found:
+                require_tenant(transaction, search.tenant)
+            return found
+
+
+def position(order: Order, sequence: int, value: str) -> Position:
+    """The position that a page token has as text; ValueError when it is none of this order."""
+    match order.field:
+        case None:
+            return Position(sequence)
+        case Property():
+            return Position(sequence, float(value))
+        case Column.NUMBER | Column.CREATE_TIME | Column.UPDATE_TIME:
+            number = int(value)
+            if not 0 <= number < 2**63:
+                raise ValueError("beyond 64 bits")
+            return Position(sequence, number)
+        case _:
+            return Position(sequence, value)
+
+
+def _flat(wanted: Every) -> Every:
+    parts = [one for part in wanted.parts for one in (part.parts if isinstance(part, Every) else (part,))]
+    return Every(tuple(parts))
