@@ -23,6 +23,7 @@ import structlog
 from registrar_server.config import Config
 from registrar_server.cores import available_cores, keep_to
 from registrar_server.logging import flush_logs, set_up_logging
+from registrar_server.stopping import Notice
 
 if TYPE_CHECKING:
     from registrar_server.transport.server import RegistrarServer
@@ -71,7 +72,7 @@ def main() -> None:
     # Ctrl-C reaches every process of a terminal; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_up_logging(config.log_level, config.log_format, assignment.name)
-    stop = threading.Event()
+    stop = Notice()
     threading.Thread(target=_watch_parent, args=(stop,), name="parent", daemon=True).start()
     with ExitStack() as stack:
         run(assignment, stop, stack)
@@ -81,7 +82,7 @@ def main() -> None:
     os._exit(0)
 
 
-def _run_worker(assignment: Assignment, stop: threading.Event, stack: ExitStack) -> None:
+def _run_worker(assignment: Assignment, stop: Notice, stack: ExitStack) -> None:
     from registrar_server.wiring.worker import build_worker
 
     cores = _keep_to_core(assignment.name, assignment.config)
@@ -89,7 +90,7 @@ def _run_worker(assignment: Assignment, stop: threading.Event, stack: ExitStack)
     _serve(server, assignment.config.listen, assignment.config, stop)
 
 
-def _run_bulk(assignment: Assignment, stop: threading.Event, stack: ExitStack) -> None:
+def _run_bulk(assignment: Assignment, stop: Notice, stack: ExitStack) -> None:
     from registrar_server.wiring.worker import build_bulk
 
     keep_to(set(assignment.config.bulk_cores))
@@ -97,7 +98,7 @@ def _run_bulk(assignment: Assignment, stop: threading.Event, stack: ExitStack) -
     _serve(server, assignment.config.bulk_listen, assignment.config, stop)
 
 
-def _serve(server: RegistrarServer, address: str, config: Config, stop: threading.Event) -> None:
+def _serve(server: RegistrarServer, address: str, config: Config, stop: Notice) -> None:
     _stop_on_signals(stop)
     server.listen(address)
     server.start()
@@ -110,7 +111,7 @@ def _serve(server: RegistrarServer, address: str, config: Config, stop: threadin
     server.stop(config.drain_seconds)
 
 
-def _run_background(assignment: Assignment, stop: threading.Event, stack: ExitStack) -> None:
+def _run_background(assignment: Assignment, stop: Notice, stack: ExitStack) -> None:
     from registrar_server.wiring.background import build_background
 
     # Until it works, a signal ends it on the spot: importing MLflow takes seconds, and nothing is under way.
@@ -137,7 +138,7 @@ def _keep_to_core(name: str, config: Config) -> frozenset[int]:
     return frozenset(cores)
 
 
-def _stop_on_signals(stop: threading.Event) -> None:
+def _stop_on_signals(stop: Notice) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
 
 
@@ -146,7 +147,7 @@ def _say_ready() -> None:
     sys.stdout.flush()
 
 
-def _watch_parent(stop: threading.Event) -> None:
+def _watch_parent(stop: Notice) -> None:
     """Standard input ends when the parent does, however it died. Read past Python's buffer, whose lock would be held."""
     while os.read(sys.stdin.fileno(), 4096):
         pass

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ import structlog
 from registrar_server.child import BACKGROUND, BULK, WORKER, Assignment
 from registrar_server.config import Config, split_address
 from registrar_server.mlflow_environment import mlflow_environment_file
+from registrar_server.stopping import Notice
 from registrar_server.supervised import Child, Renewal
 
 _log = structlog.get_logger()
@@ -47,12 +47,12 @@ class Supervisor:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._stop = threading.Event()
+        self._stop = Notice()
         self._servers = [Child(WORKER, f"worker-{number}") for number in range(1, config.workers + 1)]
         if config.bulk_listen:
             self._servers.append(Child(BULK, "bulk"))
         self._background = Child(BACKGROUND, "background")
-        self._is_renewal_wanted = threading.Event()
+        self._is_renewal_wanted = Notice()
         self._renewal = Renewal(self._servers, config.drain_seconds + _GRACE_SECONDS, self._renew_background)
 
     def stop(self) -> None:
