@@ -32,7 +32,7 @@ ifneq ($(shell $(BIN)/python -c 'print("runs")' 2>/dev/null),runs)
 $(VENV): anew
 endif
 
-.PHONY: help serve demo test check lint types generate bench bench-bytes lock clean anew
+.PHONY: help serve demo test check lint types generate bench bench-reads bench-bytes lock clean anew
 
 help: ## Say what the targets do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,9 @@ generate: $(GENERATE) ## Make the Python code of the contract from protos/
 
 bench: $(DEV) ## Run the benchmarks, each against its peer (ARGS="name …")
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-reads: $(DEV) ## Call what reads, at up to 100,000 versions, and MLflow beside it (ARGS="--small"; all of it takes an hour)
+	@$(BIN)/python -m benchmarks.reads $(ARGS)
 
 bench-bytes: $(DEV) ## Move the same files by every way there is (ARGS="--small"; all of it takes hours)
 	@$(BIN)/python -m benchmarks.bytes $(ARGS)

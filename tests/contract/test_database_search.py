@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registrar_server.adapters.database import search as search_module
 from registrar_server.adapters.database.engine import SqlDatabase
+from registrar_server.adapters.database.search import records as search_module
 from registrar_server.application.ports.database import NewModel
 from registrar_server.domain.models import Model
 from registrar_server.domain.search import (

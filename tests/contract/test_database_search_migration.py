@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, select
 
 from registrar_server.adapters.database.engine import SqlDatabase, open_engine
 from registrar_server.adapters.database.migrate import alembic_config, migrate
-from registrar_server.adapters.database.search_tables import (
+from registrar_server.adapters.database.search.tables import (
     search_fields,
     search_terms,
     search_texts,

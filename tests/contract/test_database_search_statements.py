@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from registrar_server.adapters.database import search as search_module
 from registrar_server.adapters.database.engine import SqlDatabase
+from registrar_server.adapters.database.search import records as search_module
 from registrar_server.application.search.searching import Searching, SearchRequest
 from registrar_server.domain.search import Position, Search
 from registrar_server.domain.versions import Facts, Notes

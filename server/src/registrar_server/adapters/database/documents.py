@@ -16,15 +16,12 @@ from registrar_server.domain.values import (
     ByStage,
     ByUid,
     ModelKey,
-    Parameter,
     RiskLevel,
     Selector,
     Stage,
     VersionRef,
 )
 from registrar_server.domain.versions import Dataset, Facts, MetricSlice, Notes, Provenance, Signature, TensorSpec
-
-_TYPES: Mapping[str, type[Parameter]] = {"bool": bool, "int": int, "float": float, "str": str}
 
 
 def dump(document: Mapping[str, object]) -> str:
@@ -55,18 +52,15 @@ def dump_facts(facts: Facts) -> str:
 
 
 def load_facts(text: str) -> Facts:
-    """The facts that `dump_facts` wrote."""
+    """The facts that `dump_facts` wrote. JSON keeps 200 and 200.0 apart, so values have their types already."""
     document = load(text)
     risk_level = document.get("risk_level")
     return Facts(
-        metrics={name: float(value) for name, value in document.get("metrics", {}).items()},
-        metric_slices=tuple(
-            MetricSlice(dimension, value, dataset, {name: float(number) for name, number in metrics.items()})
-            for dimension, value, dataset, metrics in document.get("slices", [])
-        ),
-        parameters={name: _TYPES[kind](value) for name, (kind, value) in document.get("parameters", {}).items()},
+        metrics=document.get("metrics", {}),
+        metric_slices=tuple([MetricSlice(*part) for part in document.get("slices", ())]),
+        parameters={name: value for name, (_, value) in document.get("parameters", {}).items()},
         signature=_load_signature(document.get("signature")),
-        flavors=tuple(document.get("flavors", [])),
+        flavors=tuple(document.get("flavors", ())),
         semantic_version=document.get("semantic_version", ""),
         provenance=_load_provenance(document.get("provenance", {})),
         risk_level=RiskLevel(risk_level) if risk_level else None,
@@ -131,12 +125,13 @@ def _provenance_document(provenance: Provenance) -> dict[str, object]:
 
 
 def _load_provenance(document: dict[str, Any]) -> Provenance:
-    data = dict(document)
-    parent = data.pop("parent", None)
-    training = tuple(Dataset(*fields) for fields in data.pop("training_data", []))
-    validation = tuple(Dataset(*fields) for fields in data.pop("validation_data", []))
+    if not document:
+        return Provenance()
+    parent = document.pop("parent", None)
+    training = tuple([Dataset(*fields) for fields in document.pop("training_data", ())])
+    validation = tuple([Dataset(*fields) for fields in document.pop("validation_data", ())])
     return Provenance(
-        parent=_load_ref(parent) if parent else None, training_data=training, validation_data=validation, **data
+        parent=_load_ref(parent) if parent else None, training_data=training, validation_data=validation, **document
     )
 
 

@@ -153,7 +153,6 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     # NORMAL may lose the last commits in a power failure; a registry that answered must not.
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA cache_size=-16000")
     cursor.close()
 
 

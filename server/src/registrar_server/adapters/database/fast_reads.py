@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Engine, Select, bindparam, select
 
-from registrar_server.adapters.database.reader import Prepared, Row, SqlReader, prepare
-from registrar_server.adapters.database.tables import Timestamp, counters, events, time_of
+from registrar_server.adapters.database.reader import Prepared, Rows, SqlReader, prepare, rows_of
+from registrar_server.adapters.database.tables import counters, events
 from registrar_server.adapters.database.versions import statement_of, to_version
 from registrar_server.application.ports.database import ModelEvent
 from registrar_server.domain.values import ModelKey, Selector
@@ -23,9 +22,6 @@ _NEXT = (
     .limit(bindparam("limit"))
 )
 
-_Rows = Callable[[Sequence[Row]], Sequence[Any]]
-"""From what the driver gives to rows whose columns are attributes, with times as times."""
-
 
 class FastReads:
     """What `Database` promises of `resolve` and `events_after`."""
@@ -33,7 +29,7 @@ class FastReads:
     def __init__(self, engine: Engine) -> None:
         self._dialect = engine.dialect
         self._reader = SqlReader(engine)
-        self._resolving: dict[int, tuple[Prepared, _Rows]] = {}
+        self._resolving: dict[int, tuple[Prepared, Rows]] = {}
         self._head = prepare(_HEAD, engine.dialect)
         self._next = prepare(_NEXT, engine.dialect)
 
@@ -56,27 +52,9 @@ class FastReads:
         """Close the connections."""
         self._reader.close()
 
-    def _prepared(self, statement: Select[Any]) -> tuple[Prepared, _Rows]:
+    def _prepared(self, statement: Select[Any]) -> tuple[Prepared, Rows]:
         """Put together once: the statements live as long as the program."""
         found = self._resolving.get(id(statement))
         if found is None:
-            found = self._resolving[id(statement)] = prepare(statement, self._dialect), _rows_of(statement)
+            found = self._resolving[id(statement)] = prepare(statement, self._dialect), rows_of(statement)
         return found
-
-
-def _rows_of(statement: Select[Any]) -> _Rows:
-    columns = list(statement.selected_columns)
-    names = [column.key or "" for column in columns]
-    row_type: Any = namedtuple("row_type", names)  # type: ignore[misc]  # noqa: PYI024
-    times = [index for index, column in enumerate(columns) if isinstance(column.type, Timestamp)]
-
-    def to_rows(rows: Sequence[Row]) -> Sequence[Any]:
-        found = []
-        for row in rows:
-            values = list(row)
-            for index in times:
-                values[index] = time_of(values[index])
-            found.append(row_type(*values))
-        return found
-
-    return to_rows

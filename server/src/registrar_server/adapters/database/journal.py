@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, case, func, insert, literal, select, update
 
 from registrar_server.adapters.database.documents import dump, load
-from registrar_server.adapters.database.search_index import SqlSearchIndex
+from registrar_server.adapters.database.search.index import SqlSearchIndex
 from registrar_server.adapters.database.tables import (
     Timestamp,
     audit_entries,

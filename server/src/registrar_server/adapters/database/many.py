@@ -23,9 +23,18 @@ def asked_for(
     connection: Connection, columns: Mapping[str, TypeEngine[Any]], rows: Sequence[tuple[str | int, ...]]
 ) -> Subquery:
     """Any number of rows to select from: they are one parameter, as JSON, and the statement is compiled once."""
-    document = literal(json.dumps(rows), Text())
+    return asked_in(literal(as_document(rows), Text()), columns, is_sqlite=connection.dialect.name == "sqlite")
+
+
+def as_document(rows: Sequence[tuple[str | int, ...]]) -> str:
+    """The rows as one value."""
+    return json.dumps(rows)
+
+
+def asked_in(document: ColumnElement[str], columns: Mapping[str, TypeEngine[Any]], *, is_sqlite: bool) -> Subquery:
+    """The rows that `as_document` made a document of."""
     cells: Sequence[ColumnElement[Any]]
-    if connection.dialect.name == "sqlite":
+    if is_sqlite:
         each = func.json_each(document).table_valued("value", name="each")
         cells = [func.json_extract(each.c.value, literal(f"$[{place}]", Text())) for place in range(len(columns))]
     else:

@@ -8,7 +8,7 @@ given to the driver as it is.
 from __future__ import annotations
 
 import contextlib
-from collections import deque
+from collections import deque, namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,11 @@ from typing import Any
 from sqlalchemy import Dialect, Engine, Select
 from sqlalchemy.exc import DBAPIError
 
+from registrar_server.adapters.database.tables import Timestamp, time_of
+
 Row = tuple[Any, ...]
+Rows = Callable[[Sequence[Row]], Sequence[Any]]
+"""From what the driver gives to rows whose columns are attributes, with times as times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,25 @@ def prepare(statement: Select[Any], dialect: Dialect) -> Prepared:
     if names is None:
         return Prepared(state.statement, lambda values: {**fixed, **values})
     return Prepared(state.statement, lambda values: [values[n] if n in values else fixed[n] for n in names])
+
+
+def rows_of(statement: Select[Any]) -> Rows:
+    """For the rows of a statement."""
+    columns = list(statement.selected_columns)
+    names = [column.key or "" for column in columns]
+    row_type: Any = namedtuple("row_type", names)  # type: ignore[misc]  # noqa: PYI024
+    times = [index for index, column in enumerate(columns) if isinstance(column.type, Timestamp)]
+
+    def to_rows(rows: Sequence[Row]) -> Sequence[Any]:
+        found = []
+        for row in rows:
+            values = list(row)
+            for index in times:
+                values[index] = time_of(values[index])
+            found.append(row_type(*values))
+        return found
+
+    return to_rows
 
 
 class SqlReader:

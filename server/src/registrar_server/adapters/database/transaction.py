@@ -13,7 +13,7 @@ from registrar_server.adapters.database.mirror import SqlMirror
 from registrar_server.adapters.database.models import SqlModels
 from registrar_server.adapters.database.registrations import SqlRegistrations
 from registrar_server.adapters.database.requests import SqlRequests
-from registrar_server.adapters.database.search import SqlSearch
+from registrar_server.adapters.database.search.records import SqlSearch
 from registrar_server.adapters.database.transitions import SqlTransitions
 from registrar_server.adapters.database.uploads import SqlUploads
 from registrar_server.adapters.database.versions import SqlVersions

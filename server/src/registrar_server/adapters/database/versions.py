@@ -284,6 +284,10 @@ def version_query() -> Select[Any]:
     return _VERSION
 
 
+_STATES = {state.value: state for state in VersionState}
+_STAGES = {stage.value: stage for stage in Stage}
+
+
 def to_version(row: Any) -> ModelVersion:
     """A version from a row of one of the statements here, with the columns as attributes."""
     return ModelVersion(
@@ -291,8 +295,8 @@ def to_version(row: Any) -> ModelVersion:
         model=ModelKey(row.tenant, row.name),
         model_uid=row.model_uid,
         number=row.number or 0,
-        state=VersionState(row.state),
-        stage=Stage(row.stage),
+        state=_STATES[row.state],
+        stage=_STAGES[row.stage],
         stage_time=row.stage_at,
         facts=load_facts(row.facts),
         notes=load_notes(row.notes, description=row.description, tags=row.tags),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from registrar_server.application.ports.database import Database, Found
 from registrar_server.application.resolution import require_tenant
 from registrar_server.application.search.parser import SearchParser
 from registrar_server.domain.search import Column, Every, Order, Position, Property, Search
+
+_TEXTS_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +30,14 @@ class Searching:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._parser = SearchParser()
+        # Each page of a search comes with its whole text again.
+        self._read = lru_cache(_TEXTS_REMEMBERED)(self._parse)
 
     def read(self, request: SearchRequest) -> Search:
         """What is meant, of the first page; FILTER_INVALID."""
+        return self._read(request)
+
+    def _parse(self, request: SearchRequest) -> Search:
         wanted = Every((self._parser.filter(request.filter), self._parser.query(request.query)))
         return Search(tenant=request.tenant, filter=_flat(wanted), order=self._parser.order(request.order_by))
 

@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 
 from registrar_server.adapters.database.documents import load, load_facts, load_notes
-from registrar_server.adapters.database.search_terms import (
+from registrar_server.adapters.database.search.terms import (
     INDEXED_CHARACTERS,
     Term,
     fact_terms,

@@ -19,10 +19,10 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from registrar_server.adapters.database.search_conditions import Conditions, column_of
-from registrar_server.adapters.database.search_drivers import Driver
-from registrar_server.adapters.database.search_tables import IS_VISIBLE, search_terms, search_versions
-from registrar_server.adapters.database.search_terms import field_name
+from registrar_server.adapters.database.search.conditions import Conditions, column_of
+from registrar_server.adapters.database.search.drivers import Driver
+from registrar_server.adapters.database.search.tables import IS_VISIBLE, search_terms, search_versions
+from registrar_server.adapters.database.search.terms import field_name
 from registrar_server.adapters.database.tables import Timestamp
 from registrar_server.domain.search import Column, Filter, Order, Property, Search, has_column
 

@@ -20,14 +20,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from registrar_server.adapters.database.documents import load, load_facts, load_notes
-from registrar_server.adapters.database.search_tables import (
+from registrar_server.adapters.database.search.tables import (
     search_fields,
     search_terms,
     search_texts,
     search_texts_sqlite,
     search_versions,
 )
-from registrar_server.adapters.database.search_terms import (
+from registrar_server.adapters.database.search.terms import (
     INDEXED_CHARACTERS,
     TAGS,
     Term,

@@ -9,15 +9,18 @@ by its sequence. The number of statements does not depend on what is found.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
-from sqlalchemy import BigInteger, Connection, func, select
+from sqlalchemy import BigInteger, BindParameter, Connection, Dialect, Text, bindparam, func, select
 
-from registrar_server.adapters.database.many import asked_for
-from registrar_server.adapters.database.search_conditions import Conditions
-from registrar_server.adapters.database.search_drivers import Driver, Drivers
-from registrar_server.adapters.database.search_page import PageStatement
-from registrar_server.adapters.database.search_tables import search_fields, search_versions
-from registrar_server.adapters.database.search_terms import field_name
+from registrar_server.adapters.database.many import as_document, asked_in
+from registrar_server.adapters.database.reader import Prepared, Rows, prepare, rows_of
+from registrar_server.adapters.database.search.conditions import Conditions
+from registrar_server.adapters.database.search.drivers import Driver, Drivers
+from registrar_server.adapters.database.search.page import PageStatement
+from registrar_server.adapters.database.search.tables import search_fields, search_versions
+from registrar_server.adapters.database.search.terms import field_name
 from registrar_server.adapters.database.tables import model_versions
 from registrar_server.adapters.database.versions import to_version, version_query
 from registrar_server.application.ports.database.search import Found
@@ -100,14 +103,24 @@ class SqlSearch:
     def _versions(self, sequences: Sequence[int]) -> Mapping[int, ModelVersion]:
         if not sequences:
             return {}
-        asked = asked_for(self._connection, {"sequence": BigInteger()}, [(sequence,) for sequence in sequences])
-        query = (
-            version_query()
-            .add_columns(search_versions.c.sequence)
-            .join(search_versions, search_versions.c.version_uid == model_versions.c.uid)
-            .join(asked, asked.c.sequence == search_versions.c.sequence)
-        )
-        return {row.sequence: to_version(row) for row in self._connection.execute(query)}
+        prepared, to_rows = _of_sequences(self._connection.dialect)
+        bound: Any = prepared.bind({"asked": as_document([(sequence,) for sequence in sequences])})
+        rows = self._connection.exec_driver_sql(prepared.text, tuple(bound) if self._is_sqlite else bound).all()
+        return {row.sequence: to_version(row) for row in to_rows([tuple(row) for row in rows])}
+
+
+@cache
+def _of_sequences(dialect: Dialect) -> tuple[Prepared, Rows]:
+    """The versions of a page. Put together once: it is the same for every search."""
+    document: BindParameter[str] = bindparam("asked", type_=Text())
+    asked = asked_in(document, {"sequence": BigInteger()}, is_sqlite=dialect.name == "sqlite")
+    statement = (
+        version_query()
+        .add_columns(search_versions.c.sequence)
+        .join(search_versions, search_versions.c.version_uid == model_versions.c.uid)
+        .join(asked, asked.c.sequence == search_versions.c.sequence)
+    )
+    return prepare(statement, dialect), rows_of(statement)
 
 
 def _conjuncts(part: Filter) -> Sequence[Filter]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, false, select, union_all
 
-from registrar_server.adapters.database.search_conditions import Conditions, column_of
-from registrar_server.adapters.database.search_tables import (
+from registrar_server.adapters.database.search.conditions import Conditions, column_of
+from registrar_server.adapters.database.search.tables import (
     IS_VISIBLE,
     search_terms,
     search_texts,

@@ -26,8 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-from registrar_server.adapters.database.search_tables import search_terms, search_texts, search_texts_sqlite
-from registrar_server.adapters.database.search_terms import field_name
+from registrar_server.adapters.database.search.tables import search_terms, search_texts, search_texts_sqlite
+from registrar_server.adapters.database.search.terms import field_name
 from registrar_server.domain.search import (
     Begins,
     Column,

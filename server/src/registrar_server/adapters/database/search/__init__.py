@@ -1,0 +1,1 @@
+"""Searches: their tables, what keeps those in step, and the statements that find versions."""
