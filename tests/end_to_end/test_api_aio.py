@@ -8,6 +8,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ READS: dict[str, Act] = {
     "models": lambda registry, case: registry.models(prefix=case.name),
     "get": lambda registry, case: registry.get(f"{case.name}@champion"),
     "versions": lambda registry, case: registry.versions(case.name, page_size=1),
+    "search": lambda registry, case: registry.search(f'name = "{case.name}"', page_size=1),
     "compare": lambda registry, case: registry.compare(case.name, [1, f"{case.name}:production"]),
     "alias_history": lambda registry, case: registry.alias_history(case.name, alias="champion"),
     "transitions": lambda registry, case: registry.transitions(case.name, page_size=1),
@@ -150,7 +152,8 @@ def awaited(act: Act, server: RunningServer, case: Case) -> object:
 def comparable(result: object) -> object:
     """Without what differs from one moment to the next, and with blocks as the bytes that they are."""
     if isinstance(result, registrar.ServerInfo):
-        return replace(result, mirror=registrar.MirrorStatus(0, 0, 0))
+        nothing = registrar.CacheStatus(0, 0, timedelta(), is_degraded=False)
+        return replace(result, mirror=registrar.MirrorStatus(0, 0, 0), cache=nothing)
     if isinstance(result, registrar.Artifact):
         return replace(result, verify_time=None)
     if isinstance(result, list):

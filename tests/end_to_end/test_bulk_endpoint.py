@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -47,7 +48,7 @@ def finished(host: RunningServer, process: str) -> list[str]:
     return [
         line
         for line in list(host.log_lines)
-        if "rpc.finished" in line and f'"process": "{process}"' in line and any(name in line for name in STREAMS)
+        if "rpc.finished" in line and json.loads(line)["process"] == process and any(name in line for name in STREAMS)
     ]
 
 
