@@ -9,6 +9,7 @@ import logging
 import sys
 import threading
 from collections import deque
+from datetime import UTC, datetime
 from typing import BinaryIO
 
 import orjson
@@ -85,7 +86,7 @@ def set_up_logging(level: str, log_format: str, process: str) -> None:
         writer = LineWriter(sys.stderr.buffer)
         atexit.register(writer.flush)
         structlog.configure(
-            processors=[*shared, *last, structlog.processors.JSONRenderer(_dump)],
+            processors=[_line(process)],
             wrapper_class=structlog.make_filtering_bound_logger(level),
             logger_factory=lambda *_: writer,
             cache_logger_on_first_use=True,
@@ -122,10 +123,23 @@ def flush_logs() -> None:
 def _dump(event: structlog.typing.EventDict, **_: object) -> bytes:
     """JSON of any event; what JSON has no word for becomes text."""
     try:
-        return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
     except TypeError:
         # Half a surrogate pair, a number of more than 64 bits.
-        return json.dumps(event, default=str).encode()
+        return json.dumps(event, default=lambda value: getattr(value, "isoformat", value.__str__)()).encode()
+
+
+def _line(process: str) -> structlog.typing.Processor:
+    """All that `shared` and the renderer do, in one: a line for each call is a part of what a call costs."""
+
+    def render(_logger: object, method: str, event: structlog.typing.EventDict) -> bytes:
+        line: structlog.typing.EventDict = {**event, **structlog.contextvars.get_contextvars(), "level": method}
+        line["timestamp"], line["process"] = datetime.now(UTC), process
+        if "exc_info" in line:
+            line = structlog.processors.dict_tracebacks(None, method, line)
+        return _dump(line)
+
+    return render
 
 
 def _name_process(process: str) -> structlog.typing.Processor:

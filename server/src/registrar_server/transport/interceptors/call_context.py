@@ -6,8 +6,8 @@ and may name any other.
 
 from __future__ import annotations
 
+import random
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -52,4 +52,5 @@ def _request_id(context: grpc.ServicerContext) -> str:
     for key, value in context.invocation_metadata():
         if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
-    return uuid.uuid4().hex
+    # Need not be hard to guess. `uuid4` asks the kernel, and lets go of the interpreter's lock for that.
+    return f"{random.getrandbits(128):032x}"
