@@ -77,13 +77,13 @@ class Models:
 
     def list(self, tenant: str, *, prefix: str, after: str, limit: int, is_deleted_shown: bool) -> Sequence[Model]:
         """Models by name, names after `after` only."""
-        with self._database.reading() as transaction:
-            found = transaction.models.list(
-                tenant, prefix=prefix, after=after, limit=limit, is_deleted_shown=is_deleted_shown
-            )
-            if not found:
+        found = self._database.list_models(
+            tenant, prefix=prefix, after=after, limit=limit, is_deleted_shown=is_deleted_shown
+        )
+        if not found:
+            with self._database.reading() as transaction:
                 require_tenant(transaction, tenant)
-            return found
+        return found
 
     def update(self, mutation: Mutation[ModelChanged], key: ModelKey, etag: str, wanted: ModelUpdate) -> bytes:
         """Change description, tags or goals."""

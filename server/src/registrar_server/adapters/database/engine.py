@@ -15,6 +15,7 @@ from registrar_server.adapters.database.fast_reads import FastReads
 from registrar_server.adapters.database.transaction import SqlTransaction
 from registrar_server.application.ports.database import ModelEvent
 from registrar_server.domain.errors import Reason, RegistrarError
+from registrar_server.domain.models import Model
 from registrar_server.domain.values import ModelKey, Selector
 from registrar_server.domain.versions import ModelVersion
 
@@ -65,6 +66,15 @@ class SqlDatabase:
         """See the port."""
         with translated():
             return self._fast.resolve(model, selector)
+
+    def list_models(
+        self, tenant: str, *, prefix: str, after: str, limit: int, is_deleted_shown: bool
+    ) -> Sequence[Model]:
+        """See the port."""
+        with translated():
+            return self._fast.list_models(
+                tenant, prefix=prefix, after=after, limit=limit, is_deleted_shown=is_deleted_shown
+            )
 
     def events_after(self, sequence: int, *, limit: int) -> tuple[int, Sequence[ModelEvent]]:
         """See the port."""

@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy import Engine, Select, bindparam, select
 
+from registrar_server.adapters.database.models import LIST, list_values, to_model
 from registrar_server.adapters.database.reader import Prepared, Rows, SqlReader, prepare, rows_of
 from registrar_server.adapters.database.tables import counters, events
 from registrar_server.adapters.database.versions import statement_of, to_version
 from registrar_server.application.ports.database import ModelEvent
+from registrar_server.domain.models import Model
 from registrar_server.domain.values import ModelKey, Selector
 from registrar_server.domain.versions import ModelVersion
 
@@ -24,7 +26,7 @@ _NEXT = (
 
 
 class FastReads:
-    """What `Database` promises of `resolve` and `events_after`."""
+    """What `Database` promises of reads without a transaction."""
 
     def __init__(self, engine: Engine) -> None:
         self._dialect = engine.dialect
@@ -39,6 +41,14 @@ class FastReads:
         prepared, to_rows = self._prepared(statement)
         rows = self._reader.rows(prepared, {"tenant": model.tenant, "name": model.name, **values})
         return [to_version(row) for row in to_rows(rows)]
+
+    def list_models(
+        self, tenant: str, *, prefix: str, after: str, limit: int, is_deleted_shown: bool
+    ) -> Sequence[Model]:
+        """See the port."""
+        prepared, to_rows = self._prepared(LIST)
+        asked = list_values(tenant, prefix=prefix, after=after, limit=limit, is_deleted_shown=is_deleted_shown)
+        return [to_model(row) for row in to_rows(self._reader.rows(prepared, asked))]
 
     def events_after(self, sequence: int, *, limit: int) -> tuple[int, Sequence[ModelEvent]]:
         """See the port. The head alone tells most callers that there is nothing new."""

@@ -6,7 +6,22 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, ScalarSelect, Select, Text, and_, cast, func, select, update
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Integer,
+    Row,
+    ScalarSelect,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from registrar_server.adapters.database.documents import dump, load
 from registrar_server.adapters.database.tables import aliases, model_versions, models, tenants
@@ -48,6 +63,33 @@ def _model_query() -> Select[Any]:
 
 
 _MODEL = _model_query()
+LIST = (
+    _MODEL.where(
+        models.c.tenant == bindparam("tenant"),
+        # One range and not LIKE: it needs no escaping and always uses the index.
+        models.c.name >= bindparam("lowest", type_=Text()),
+        models.c.name < bindparam("end", type_=Text()),
+        models.c.name != bindparam("after", type_=Text()),
+        or_(models.c.deleted_at.is_(None), bindparam("is_deleted_shown", type_=Boolean())),
+    )
+    .order_by(models.c.name)
+    .limit(bindparam("limit", type_=Integer()))
+)
+"""A page of models; see `list_values`."""
+
+
+def list_values(
+    tenant: str, *, prefix: str, after: str, limit: int, is_deleted_shown: bool
+) -> Mapping[str, str | int | bool]:
+    """What `LIST` takes. Names are ASCII, so that the last ASCII character ends a prefix."""
+    return {
+        "tenant": tenant,
+        "lowest": max(prefix, after),
+        "end": prefix + "\x7f",
+        "after": after,
+        "is_deleted_shown": is_deleted_shown,
+        "limit": limit,
+    }
 
 
 class SqlModels:
@@ -66,18 +108,12 @@ class SqlModels:
         if not is_deleted_shown:
             query = query.where(models.c.deleted_at.is_(None))
         row = self._connection.execute(query).first()
-        return None if row is None else _to_model(row)
+        return None if row is None else to_model(row)
 
     def list(self, tenant: str, *, prefix: str, after: str, limit: int, is_deleted_shown: bool) -> Sequence[Model]:
         """See the port."""
-        query = _MODEL.where(models.c.tenant == tenant, models.c.name > after)
-        if prefix:
-            # A range and not LIKE: it needs no escaping and always uses the index. Names are ASCII.
-            query = query.where(models.c.name >= prefix, models.c.name < prefix + "\x7f")
-        if not is_deleted_shown:
-            query = query.where(models.c.deleted_at.is_(None))
-        rows = self._connection.execute(query.order_by(models.c.name).limit(limit))
-        return [_to_model(row) for row in rows]
+        asked = list_values(tenant, prefix=prefix, after=after, limit=limit, is_deleted_shown=is_deleted_shown)
+        return [to_model(row) for row in self._connection.execute(LIST, asked)]
 
     def lock(self, key: ModelKey) -> Model | None:
         """See the port."""
@@ -145,7 +181,8 @@ def _columns(model: NewModel) -> dict[str, object]:
     }
 
 
-def _to_model(row: Row[Any]) -> Model:
+def to_model(row: Any) -> Model:
+    """A model from a row of one of the statements here, with the columns as attributes."""
     pairs = [pair.split("=") for pair in row.aliases.split(",")] if row.aliases else []
     return Model(
         uid=row.uid,

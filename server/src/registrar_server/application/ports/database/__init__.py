@@ -24,6 +24,7 @@ from registrar_server.application.ports.database.requests import RequestKey, Req
 from registrar_server.application.ports.database.search import Found, SearchRecords
 from registrar_server.application.ports.database.uploads import FileTask, PartKey, UploadRecords
 from registrar_server.application.ports.database.versions import NewVersion, VersionRecords
+from registrar_server.domain.models import Model
 from registrar_server.domain.values import ModelKey, Selector
 from registrar_server.domain.versions import ModelVersion
 
@@ -99,6 +100,11 @@ class Database(Protocol):
 
     def resolve(self, model: ModelKey, selector: Selector) -> Sequence[ModelVersion]:
         """What `VersionRecords.get` finds in a transaction of its own, at less cost: the call that is made most."""
+
+    def list_models(
+        self, tenant: str, *, prefix: str, after: str, limit: int, is_deleted_shown: bool
+    ) -> Sequence[Model]:
+        """What `ModelRecords.list` finds in a transaction of its own, at less cost."""
 
     def events_after(self, sequence: int, *, limit: int) -> tuple[int, Sequence[ModelEvent]]:
         """The newest event's sequence (0: none), and the next events after `sequence`, in order and without gaps."""
