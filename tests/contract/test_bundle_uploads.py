@@ -21,7 +21,7 @@ from registrar_server.application.ports.bundle_store import (
     StoredPart,
 )
 from registrar_server.domain.errors import Reason, RegistrarError
-from tests.fixtures.faults import MemoryStore
+from tests.fixtures.memory_store import MemoryStore
 from tests.fixtures.objects import MEBIBYTE, PART, made_data, put, read, sha256_of, uploads_in
 from tests.fixtures.proxy import TcpProxy
 from tests.fixtures.stores import StoreFactory, proxied, store_factory, wait_until

@@ -22,7 +22,7 @@ from registrar.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from registrar.v1.model_service_pb2 import GetModelRequest
 from registrar.v1.model_service_pb2_grpc import ModelServiceStub
 from tests.end_to_end.test_processes import require_refused, run
-from tests.fixtures.faults import child_of
+from tests.fixtures.process_tree import child_of
 from tests.fixtures.server import MakeServer, RunningServer, running_server
 from tests.fixtures.stores import wait_until
 

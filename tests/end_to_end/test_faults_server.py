@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import registrar
-from tests.fixtures.faults import child_of
+from tests.fixtures.process_tree import child_of
 from tests.fixtures.server import MakeServer, RunningServer, running_server
 from tests.fixtures.stores import wait_until
 

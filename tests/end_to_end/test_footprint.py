@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import registrar
-from tests.fixtures.faults import child_of, descendants
+from tests.fixtures.process_tree import child_of, descendants
 from tests.fixtures.server import RunningServer, clean_environment, running_server
 from tests.fixtures.stores import wait_until
 

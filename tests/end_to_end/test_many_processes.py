@@ -21,7 +21,7 @@ from registrar.v1.model_version_pb2 import ModelVersion
 from registrar.v1.model_version_service_pb2 import GetModelVersionRequest, UpdateModelVersionRequest
 from registrar.v1.reference_pb2 import Consistency, ModelRef, ModelVersionRef
 from tests.end_to_end.api import CODE, Api, by_number, refused
-from tests.fixtures.faults import descendants
+from tests.fixtures.process_tree import descendants
 from tests.fixtures.replicas import Replicas, answering, channel_to_each_worker
 from tests.fixtures.server import MakeServer, RunningServer
 from tests.fixtures.stores import wait_until

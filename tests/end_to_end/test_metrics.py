@@ -21,7 +21,7 @@ from registrar.v1.model_service_pb2 import CreateModelRequest
 from registrar.v1.model_service_pb2_grpc import ModelServiceStub
 from registrar.v1.reference_pb2 import ModelRef
 from registrar_server.adapters.metrics.families import FAMILIES, Kind
-from tests.fixtures.faults import child_of, descendants
+from tests.fixtures.process_tree import child_of, descendants
 from tests.fixtures.scrapes import scrape
 from tests.fixtures.server import RunningServer, clean_environment, running_server
 from tests.fixtures.stores import wait_until

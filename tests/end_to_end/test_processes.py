@@ -19,7 +19,7 @@ import pytest
 import registrar
 from registrar.v1 import artifact_pb2, artifact_service_pb2, reference_pb2
 from registrar.v1.artifact_service_pb2_grpc import ArtifactServiceStub
-from tests.fixtures.faults import child_of, descendants, is_alive
+from tests.fixtures.process_tree import child_of, descendants, is_alive
 from tests.fixtures.server import MakeServer, RunningServer, clean_environment, running_server
 from tests.fixtures.stores import wait_until
 

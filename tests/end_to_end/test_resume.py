@@ -16,7 +16,7 @@ import pytest
 
 import registrar
 from registrar.upload.report import UploadReport
-from tests.fixtures.faults import child_of
+from tests.fixtures.process_tree import child_of
 from tests.fixtures.proxy import TcpProxy
 from tests.fixtures.server import MakeServer, RunningServer, clean_environment
 from tests.fixtures.stores import wait_until

@@ -18,7 +18,7 @@ import registrar
 from registrar.v1 import artifact_pb2, reference_pb2
 from registrar.v1 import artifact_service_pb2 as pb
 from registrar.v1.artifact_service_pb2_grpc import ArtifactServiceStub
-from tests.fixtures.faults import child_of
+from tests.fixtures.process_tree import child_of
 from tests.fixtures.proxy import TcpProxy
 from tests.fixtures.server import RunningServer, running_server
 from tests.fixtures.stores import wait_until

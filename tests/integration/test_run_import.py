@@ -21,7 +21,8 @@ from registrar_server.application.registering import LEASE_SECONDS
 from registrar_server.domain.errors import Reason
 from registrar_server.domain.values import ModelKey, VersionState
 from registrar_server.domain.versions import Facts
-from tests.fixtures.faults import Desk, Hooked, MemoryStore, MovableClock, fail, new_database, once
+from tests.fixtures.faults import Desk, Hooked, MovableClock, fail, new_database, once
+from tests.fixtures.memory_store import MemoryStore
 from tests.fixtures.mlflow import MlflowBackend, unique
 from tests.fixtures.server import RunningServer, clean_environment
 from tests.fixtures.stores import wait_until

@@ -28,17 +28,8 @@ from registrar_server.domain.bundles import Manifest
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.uploads import ByteRange, FileState
 from registrar_server.domain.values import ModelKey
-from tests.fixtures.faults import (
-    CALLER,
-    Hooked,
-    MemoryStore,
-    MovableClock,
-    NoSignals,
-    fail,
-    manifest_of,
-    new_database,
-    once,
-)
+from tests.fixtures.faults import CALLER, Hooked, MovableClock, NoSignals, fail, manifest_of, new_database, once
+from tests.fixtures.memory_store import MemoryStore
 from tests.fixtures.mlflow import unique
 
 PART = 1000

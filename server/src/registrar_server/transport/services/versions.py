@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import grpc
 
 from registrar.v1 import model_version_service_pb2 as pb
 from registrar.v1 import model_version_service_pb2_grpc
 from registrar_server.application.aliases import AliasChanged, Aliases
 from registrar_server.application.registration import Registered, Registration
-from registrar_server.application.reply_cache import ReplyCache
+from registrar_server.application.reply_cache import Freshness, ReplyCache
 from registrar_server.application.search.searching import Searching
 from registrar_server.application.versions import NotesUpdate, VersionChanged, Versions
 from registrar_server.domain import limits
 from registrar_server.domain.validation import checking
-from registrar_server.domain.values import VersionState
+from registrar_server.domain.values import Caller, VersionRef, VersionState
 from registrar_server.transport.calls import current_caller, mutation_of
 from registrar_server.transport.convert.masks import Mask
 from registrar_server.transport.convert.references import (
@@ -30,6 +32,7 @@ from registrar_server.transport.replies import as_sent
 from registrar_server.transport.services.search import search_page
 from registrar_server.transport.streams import Slots
 
+_REQUESTS_REMEMBERED = 4_096
 _MUTABLE = ("description", "tags", "deprecation_note", "documentation", "drift_monitor_id")
 
 
@@ -66,9 +69,7 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
         self, request: pb.GetModelVersionRequest, context: grpc.ServicerContext
     ) -> pb.GetModelVersionResponse:
         """See the contract."""
-        with checking() as check:
-            ref = ref_from_proto(check, "ref", request.ref, current_caller())
-            freshness = freshness_from_proto(check, "consistency", request.consistency)
+        ref, freshness = _asked(request.SerializeToString(), current_caller())
 
         def load() -> tuple[bytes, bool]:
             version = self._versions.get(ref)
@@ -199,6 +200,16 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
         if len(moves) > size:
             response.next_page_token = encode_token(request, [moves[size - 1].sequence])
         return response
+
+
+@lru_cache(_REQUESTS_REMEMBERED)
+def _asked(request: bytes, caller: Caller) -> tuple[VersionRef, Freshness]:
+    """What GetModelVersion asks for. Remembered, since checking it takes longer than finding the reply in the cache."""
+    message = pb.GetModelVersionRequest.FromString(request)
+    with checking() as check:
+        ref = ref_from_proto(check, "ref", message.ref, caller)
+        freshness = freshness_from_proto(check, "consistency", message.consistency)
+    return ref, freshness
 
 
 def _registered(registered: Registered) -> pb.RegisterModelVersionResponse:
