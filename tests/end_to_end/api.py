@@ -20,7 +20,7 @@ from registrar.v1.lifecycle_service_pb2_grpc import LifecycleServiceStub
 from registrar.v1.model_service_pb2_grpc import ModelServiceStub
 from registrar.v1.model_version_pb2 import ModelVersion
 from registrar.v1.model_version_service_pb2_grpc import ModelVersionServiceStub
-from registrar.v1.reference_pb2 import ModelRef, ModelVersionRef, Stage
+from registrar.v1.reference_pb2 import Consistency, ModelRef, ModelVersionRef, Stage
 
 CALL_SECONDS = 60
 CODE = grpc.StatusCode
@@ -63,8 +63,8 @@ class Api:
         return self.versions.RegisterModelVersion(request, timeout=CALL_SECONDS).model_version
 
     def get(self, ref: ModelVersionRef) -> ModelVersion:
-        """A version."""
-        request = model_version_service_pb2.GetModelVersionRequest(ref=ref)
+        """A version as it is now, whichever worker changed it."""
+        request = model_version_service_pb2.GetModelVersionRequest(ref=ref, consistency=Consistency(strong=True))
         return self.versions.GetModelVersion(request, timeout=CALL_SECONDS).model_version
 
     def move(

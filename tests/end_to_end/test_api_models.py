@@ -23,12 +23,15 @@ def api(channel: grpc.Channel) -> Api:
     return Api(channel)
 
 
+NOW = reference_pb2.Consistency(strong=True)
+
+
 def create(api: Api, name: str, **fields: Any) -> pb.CreateModelResponse:
     return api.models.CreateModel(pb.CreateModelRequest(model=model_ref(name), **fields))
 
 
 def get(api: Api, name: str) -> Any:
-    return api.models.GetModel(pb.GetModelRequest(model=model_ref(name))).model
+    return api.models.GetModel(pb.GetModelRequest(model=model_ref(name), consistency=NOW)).model
 
 
 def test_a_model_is_read_back_as_it_was_made(api: Api, unique_name: str) -> None:
