@@ -27,9 +27,11 @@ from registrar_server.domain.values import (
 from registrar_server.domain.versions import Facts
 from tests.fixtures.database import NOON, add_model, add_version, change
 from tests.fixtures.proxy import TcpProxy
+from tests.fixtures.stores import wait_until
 
 KEY = ModelKey("default", "m")
 WRITERS, CHANGES = 8, 25
+WAIT_SECONDS = 20.0
 
 
 def record(database: SqlDatabase, name: str, *, times: int = 1) -> list[int]:
@@ -173,15 +175,15 @@ class TestEventTail:
             with elsewhere.writing() as transaction:
                 model = add_model(transaction, "a")
                 transaction.journal.record(change(model))
-            _await(lambda: cache.position == 1)
+            wait_until(lambda: cache.position == 1, WAIT_SECONDS)
             _read(cache, "a", b"one")
             record(elsewhere, "b")
-            _await(lambda: cache.position == 2)
+            wait_until(lambda: cache.position == 2, WAIT_SECONDS)
             assert _read(cache, "a", b"two") == b"one"
             with elsewhere.writing() as transaction:
                 transaction.models.update(model.uid, description="x", tags={}, metric_goals={}, time=NOON)
                 transaction.journal.record(change(model))
-            _await(lambda: cache.position == 3)
+            wait_until(lambda: cache.position == 3, WAIT_SECONDS)
             assert _read(cache, "a", b"two") == b"two"
         finally:
             tail.stop()
@@ -211,14 +213,14 @@ class TestEventTail:
             tail.start()
             try:
                 record(database, "a")
-                _await(lambda: cache.position == 1)
+                wait_until(lambda: cache.position == 1, WAIT_SECONDS)
                 _read(cache, "a", b"one")
                 proxy.cut()
-                _await(lambda: tail.is_degraded)
+                wait_until(lambda: tail.is_degraded, WAIT_SECONDS)
                 assert _read(cache, "a", b"?") == b"one"
                 record(postgres_database, "b")
                 proxy.resume()
-                _await(lambda: cache.position == 2 and not tail.is_degraded)
+                wait_until(lambda: cache.position == 2 and not tail.is_degraded, WAIT_SECONDS)
             finally:
                 tail.stop()
                 database.close()
@@ -226,13 +228,3 @@ class TestEventTail:
 
 def _read(cache: ReplyCache, name: str, reply: bytes) -> bytes:
     return cache.read(ModelKey("default", name), "key", Freshness(), lambda: (reply, True))
-
-
-def _await(condition: object, seconds: float = 20.0) -> None:
-    assert callable(condition)
-    pause = threading.Event()
-    for _ in range(int(seconds / 0.01)):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it did not come about in time")

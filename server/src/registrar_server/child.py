@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from registrar_server.config import Config
-from registrar_server.cores import available_cores, keep_to
+from registrar_server.cores import keep_to
 from registrar_server.logging import flush_logs, set_up_logging
 from registrar_server.stopping import Notice
 
@@ -129,7 +129,7 @@ def _run_background(assignment: Assignment, stop: Notice, stack: ExitStack) -> N
 
 def _keep_to_core(name: str, config: Config) -> frozenset[int]:
     """Have a worker keep to its core, where it should; the cores where its transfers may run all the same."""
-    cores = sorted(available_cores() - set(config.bulk_cores))
+    cores = config.worker_cores
     # Before any thread is started, since threads take their cores from the one that starts them.
     if config.are_workers_pinned and cores:
         keep_to({cores[(int(name.rpartition("-")[2]) - 1) % len(cores)]})

@@ -72,12 +72,16 @@ class Config:
         return f"Config({', '.join(f'{name}={value!r}' for name, value in self.shown().items())})"
 
     @property
+    def worker_cores(self) -> tuple[int, ...]:
+        """Cores that workers may run on, of those that this process has now; none where the system chooses."""
+        return tuple(sorted(available_cores() - set(self.bulk_cores)))
+
+    @property
     def are_workers_pinned(self) -> bool:
         """Whether each worker keeps to one core: unless said otherwise, where there is one for every core."""
-        cores = available_cores() - set(self.bulk_cores)
         if self.pinning:
             return self.pinning == "true"
-        return self.workers == len(cores) == usable_cores()
+        return self.workers == len(self.worker_cores) == usable_cores()
 
     @property
     def host(self) -> str:

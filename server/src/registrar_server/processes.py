@@ -20,11 +20,10 @@ from registrar_server.child import BACKGROUND, BULK, WORKER, Assignment
 from registrar_server.config import Config, split_address
 from registrar_server.mlflow_environment import mlflow_environment_file
 from registrar_server.stopping import Notice
-from registrar_server.supervised import Child, Renewal
+from registrar_server.supervised import READY_SECONDS, Child, Renewal
 
 _log = structlog.get_logger()
 
-_READY_SECONDS = 60.0
 _GRACE_SECONDS = 5.0
 """Beyond the time that calls may go on, before a process is killed."""
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -126,7 +125,7 @@ class Supervisor:
 
     def _wait_ready(self) -> bool:
         """Whether all servers answer; False: the end was asked for meanwhile."""
-        deadline = time.monotonic() + _READY_SECONDS
+        deadline = time.monotonic() + READY_SECONDS
         while not all(server.is_ready.is_set() for server in self._servers):
             if self._stop.wait(0.02):
                 return False

@@ -17,7 +17,8 @@ from registrar_server.child import Assignment
 
 _log = structlog.get_logger()
 
-_READY_SECONDS = 60.0
+READY_SECONDS = 60.0
+"""How long a process may take until it answers."""
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ class Renewal:
             self._successor = None
             if self._retired.process is not None:
                 self._retired.process.terminate()
-        elif successor.has_ended() or time.monotonic() > successor.started_at + _READY_SECONDS:
+        elif successor.has_ended() or time.monotonic() > successor.started_at + READY_SECONDS:
             _log.error("process.not_renewed", name=successor.name)
             if successor.process is not None:
                 successor.process.kill()

@@ -18,8 +18,6 @@ from registrar_server.transport.replies import add_service
 
 __all__ = ["Chunk", "add_artifact_service", "download_message", "upload_request", "write_request"]
 
-_SERVICE = pb.DESCRIPTOR.services_by_name["ArtifactService"].full_name
-
 
 upload_request = chunk_reader(pb.UploadArtifactRequest.FromString)
 """Reads a message of UploadArtifact's stream."""
@@ -34,7 +32,7 @@ def download_message(message: Chunk | pb.DownloadFileResponse) -> bytes:
 
 def add_artifact_service(servicer: artifact_service_pb2_grpc.ArtifactServiceServicer, server: grpc.Server) -> None:
     """Register the service as the generated code does, but for how messages with chunks are read and written."""
-    add_service(_SERVICE, artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server, servicer, server, _framed)
+    add_service(artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server, servicer, server, _framed)
 
 
 _DESERIALIZERS: Mapping[str, Callable[[bytes], object]] = {

@@ -28,7 +28,6 @@ def serialize(reply: Message | bytes) -> bytes:
 
 
 def add_service(
-    name: str,
     add: Callable[[Servicer, grpc.Server], None],
     servicer: Servicer,
     server: grpc.Server,
@@ -38,8 +37,8 @@ def add_service(
     generated = _Handlers()
     add(servicer, cast(grpc.Server, generated))
     handlers = {method: change(method, handler) for method, handler in generated.by_name.items()}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
-    server.add_registered_method_handlers(name, handlers)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(generated.service, handlers),))
+    server.add_registered_method_handlers(generated.service, handlers)
 
 
 def sends_bytes(_method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
@@ -53,10 +52,11 @@ class _Handlers:
     """Takes a server's place while generated code registers a service."""
 
     def __init__(self) -> None:
+        self.service = ""
         self.by_name: Handlers = {}
 
     def add_generic_rpc_handlers(self, _handlers: object) -> None:
         """The same handlers, without their names."""
 
-    def add_registered_method_handlers(self, _service: str, handlers: Handlers) -> None:
-        self.by_name = handlers
+    def add_registered_method_handlers(self, service: str, handlers: Handlers) -> None:
+        self.service, self.by_name = service, handlers

@@ -63,8 +63,6 @@ SERVICE_NAMES = tuple(
     )
 )
 BULK_SERVICE_NAMES = tuple(name for name in SERVICE_NAMES if name.endswith((".ArtifactService", ".AdminService")))
-_MODEL_SERVICE = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
-_VERSION_SERVICE = model_version_service_pb2.DESCRIPTOR.services_by_name["ModelVersionService"].full_name
 CACHE_HEALTH = "cache"
 """What to ask the health service for, to learn whether other processes' changes are seen as soon as they should be."""
 _CHANNELZ = "grpc.channelz.v1.Channelz"
@@ -186,8 +184,8 @@ class RegistrarServer:
         lifecycle = LifecycleServicer(use_cases.lifecycle, downloads)
         add_models = model_service_pb2_grpc.add_ModelServiceServicer_to_server
         add_versions = model_version_service_pb2_grpc.add_ModelVersionServiceServicer_to_server
-        add_service(_MODEL_SERVICE, add_models, models, self._grpc, sends_bytes)
-        add_service(_VERSION_SERVICE, add_versions, versions, self._grpc, sends_bytes)
+        add_service(add_models, models, self._grpc, sends_bytes)
+        add_service(add_versions, versions, self._grpc, sends_bytes)
         lifecycle_service_pb2_grpc.add_LifecycleServiceServicer_to_server(lifecycle, self._grpc)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from registrar.amounts import moment, size
 from registrar.cli.text import ago, columns, number, pairs, plain, point_aligned, shortened
@@ -34,33 +34,25 @@ def models_table(models: Sequence[Model]) -> str:
 
 
 def versions_table(versions: Sequence[ModelVersion]) -> str:
-    """One line a version."""
-    if not versions:
-        return "No versions."
-    rows = [("VERSION", "SEMANTIC", "STAGE", "ALIASES", "REGISTERED", "BY", "")]
-    rows += [
-        (
-            str(version.version),
-            version.semantic_version or "-",
-            _stage(version),
-            " ".join(f"@{alias}" for alias in version.aliases),
-            ago(version.create_time),
-            version.created_by,
-            shortened(version.description, _COMMENT_WIDTH),
-        )
-        for version in versions
-    ]
-    return columns(rows, right=(0,))
+    """One line a version of a model."""
+    return _version_lines(versions, lambda version: str(version.version), right=(0,))
 
 
 def found_table(versions: Sequence[ModelVersion], *, is_more: bool) -> str:
     """One line a version, of whichever model. `is_more`: there are others that were not asked for."""
+    table = _version_lines(versions, lambda version: f"{version.name}/{version.version}")
+    return table + ("\nThere are more: --limit shows them." if is_more and versions else "")
+
+
+def _version_lines(
+    versions: Sequence[ModelVersion], name_of: Callable[[ModelVersion], str], *, right: Sequence[int] = ()
+) -> str:
     if not versions:
         return "No versions."
     rows = [("VERSION", "SEMANTIC", "STAGE", "ALIASES", "REGISTERED", "BY", "")]
     rows += [
         (
-            f"{version.name}/{version.version}",
+            name_of(version),
             version.semantic_version or "-",
             _stage(version),
             " ".join(f"@{alias}" for alias in version.aliases),
@@ -70,7 +62,7 @@ def found_table(versions: Sequence[ModelVersion], *, is_more: bool) -> str:
         )
         for version in versions
     ]
-    return columns(rows) + ("\nThere are more: --limit shows them." if is_more else "")
+    return columns(rows, right=right)
 
 
 def _stage(version: ModelVersion) -> str:

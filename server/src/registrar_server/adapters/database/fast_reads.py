@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, Select, bindparam, select
 
 from registrar_server.adapters.database.models import LIST, list_values, to_model
-from registrar_server.adapters.database.reader import Prepared, Rows, SqlReader, prepare, rows_of
+from registrar_server.adapters.database.reader import Prepared, SqlReader, prepare
 from registrar_server.adapters.database.tables import counters, events
 from registrar_server.adapters.database.versions import statement_of, to_version
 from registrar_server.application.ports.database import ModelEvent
@@ -31,24 +31,24 @@ class FastReads:
     def __init__(self, engine: Engine) -> None:
         self._dialect = engine.dialect
         self._reader = SqlReader(engine)
-        self._resolving: dict[int, tuple[Prepared, Rows]] = {}
+        self._resolving: dict[int, Prepared] = {}
         self._head = prepare(_HEAD, engine.dialect)
         self._next = prepare(_NEXT, engine.dialect)
 
     def resolve(self, model: ModelKey, selector: Selector) -> Sequence[ModelVersion]:
         """See the port."""
         statement, values = statement_of(selector)
-        prepared, to_rows = self._prepared(statement)
+        prepared = self._prepared(statement)
         rows = self._reader.rows(prepared, {"tenant": model.tenant, "name": model.name, **values})
-        return [to_version(row) for row in to_rows(rows)]
+        return [to_version(row) for row in prepared.to_rows(rows)]
 
     def list_models(
         self, tenant: str, *, prefix: str, after: str, limit: int, is_deleted_shown: bool
     ) -> Sequence[Model]:
         """See the port."""
-        prepared, to_rows = self._prepared(LIST)
+        prepared = self._prepared(LIST)
         asked = list_values(tenant, prefix=prefix, after=after, limit=limit, is_deleted_shown=is_deleted_shown)
-        return [to_model(row) for row in to_rows(self._reader.rows(prepared, asked))]
+        return [to_model(row) for row in prepared.to_rows(self._reader.rows(prepared, asked))]
 
     def events_after(self, sequence: int, *, limit: int) -> tuple[int, Sequence[ModelEvent]]:
         """See the port. The head alone tells most callers that there is nothing new."""
@@ -62,9 +62,9 @@ class FastReads:
         """Close the connections."""
         self._reader.close()
 
-    def _prepared(self, statement: Select[Any]) -> tuple[Prepared, Rows]:
+    def _prepared(self, statement: Select[Any]) -> Prepared:
         """Put together once: the statements live as long as the program."""
         found = self._resolving.get(id(statement))
         if found is None:
-            found = self._resolving[id(statement)] = prepare(statement, self._dialect), rows_of(statement)
+            found = self._resolving[id(statement)] = prepare(statement, self._dialect)
         return found

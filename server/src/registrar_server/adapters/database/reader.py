@@ -30,6 +30,7 @@ class Prepared:
     text: str
     bind: Callable[[Mapping[str, object]], object]
     """From values by name to what the driver takes."""
+    to_rows: Rows
 
 
 def prepare(statement: Select[Any], dialect: Dialect) -> Prepared:
@@ -38,14 +39,13 @@ def prepare(statement: Select[Any], dialect: Dialect) -> Prepared:
     asked = [bind.key for bind in compiled.binds.values() if bind.required]
     state = compiled.construct_expanded_state(dict.fromkeys(asked))
     fixed = {name: value for name, value in state.parameters.items() if name not in asked}
-    names = state.positiontup
+    names, to_rows = state.positiontup, _rows_of(statement)
     if names is None:
-        return Prepared(state.statement, lambda values: {**fixed, **values})
-    return Prepared(state.statement, lambda values: [values[n] if n in values else fixed[n] for n in names])
+        return Prepared(state.statement, lambda values: {**fixed, **values}, to_rows)
+    return Prepared(state.statement, lambda values: [values[n] if n in values else fixed[n] for n in names], to_rows)
 
 
-def rows_of(statement: Select[Any]) -> Rows:
-    """For the rows of a statement."""
+def _rows_of(statement: Select[Any]) -> Rows:
     columns = list(statement.selected_columns)
     names = [column.key or "" for column in columns]
     row_type: Any = namedtuple("row_type", names)  # type: ignore[misc]  # noqa: PYI024

@@ -20,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from registrar_server.adapters.database.documents import load, load_facts, load_notes
+from registrar_server.adapters.database.search.field_ids import known_ids
 from registrar_server.adapters.database.search.tables import (
     search_fields,
     search_terms,
@@ -192,14 +193,11 @@ class SqlSearchIndex:
     def _field_ids(self, tenant: str, names: Iterable[str]) -> Mapping[str, int]:
         """Ids of fields, new ones included."""
         wanted = sorted(names)
-        query = select(search_fields.c.name, search_fields.c.id).where(
-            search_fields.c.tenant == tenant, search_fields.c.name.in_(wanted)
-        )
-        found = {row.name: row.id for row in self._connection.execute(query)}
+        found = known_ids(self._connection, tenant, wanted)
         missing = [{"tenant": tenant, "name": name} for name in wanted if name not in found]
         if missing:
             self._connection.execute(insert(search_fields), missing)
-            found = {row.name: row.id for row in self._connection.execute(query)}
+            found = known_ids(self._connection, tenant, wanted)
         return found
 
     def _source(self, version_uid: str) -> Row[Any]:

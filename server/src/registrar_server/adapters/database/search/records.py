@@ -15,11 +15,12 @@ from typing import Any
 from sqlalchemy import BigInteger, BindParameter, Connection, Dialect, Text, bindparam, func, select
 
 from registrar_server.adapters.database.many import as_document, asked_in
-from registrar_server.adapters.database.reader import Prepared, Rows, prepare, rows_of
+from registrar_server.adapters.database.reader import Prepared, prepare
 from registrar_server.adapters.database.search.conditions import Conditions
 from registrar_server.adapters.database.search.drivers import Driver, Drivers
+from registrar_server.adapters.database.search.field_ids import known_ids
 from registrar_server.adapters.database.search.page import PageStatement
-from registrar_server.adapters.database.search.tables import search_fields, search_versions
+from registrar_server.adapters.database.search.tables import search_versions
 from registrar_server.adapters.database.search.terms import field_name
 from registrar_server.adapters.database.tables import model_versions
 from registrar_server.adapters.database.versions import to_version, version_query
@@ -93,24 +94,19 @@ class SqlSearch:
         names = {field_name(field) for field in fields_of(search.filter) if isinstance(field, Property)}
         if isinstance(search.order.field, Property):
             names.add(field_name(search.order.field))
-        if not names:
-            return {}
-        query = select(search_fields.c.name, search_fields.c.id).where(
-            search_fields.c.tenant == search.tenant, search_fields.c.name.in_(sorted(names))
-        )
-        return {row.name: row.id for row in self._connection.execute(query)}
+        return known_ids(self._connection, search.tenant, names) if names else {}
 
     def _versions(self, sequences: Sequence[int]) -> Mapping[int, ModelVersion]:
         if not sequences:
             return {}
-        prepared, to_rows = _of_sequences(self._connection.dialect)
+        prepared = _of_sequences(self._connection.dialect)
         bound: Any = prepared.bind({"asked": as_document([(sequence,) for sequence in sequences])})
         rows = self._connection.exec_driver_sql(prepared.text, tuple(bound) if self._is_sqlite else bound).all()
-        return {row.sequence: to_version(row) for row in to_rows([tuple(row) for row in rows])}
+        return {row.sequence: to_version(row) for row in prepared.to_rows([tuple(row) for row in rows])}
 
 
 @cache
-def _of_sequences(dialect: Dialect) -> tuple[Prepared, Rows]:
+def _of_sequences(dialect: Dialect) -> Prepared:
     """The versions of a page. Put together once: it is the same for every search."""
     document: BindParameter[str] = bindparam("asked", type_=Text())
     asked = asked_in(document, {"sequence": BigInteger()}, is_sqlite=dialect.name == "sqlite")
@@ -120,7 +116,7 @@ def _of_sequences(dialect: Dialect) -> tuple[Prepared, Rows]:
         .join(search_versions, search_versions.c.version_uid == model_versions.c.uid)
         .join(asked, asked.c.sequence == search_versions.c.sequence)
     )
-    return prepare(statement, dialect), rows_of(statement)
+    return prepare(statement, dialect)
 
 
 def _conjuncts(part: Filter) -> Sequence[Filter]:
