@@ -47,16 +47,24 @@ CMD ["--host", "0.0.0.0", "--port", "5000"]
 FROM python:3.11-slim-bookworm AS registrar
 RUN useradd --system --uid 10001 --home-dir /var/lib/registrar --create-home registrar
 COPY --from=build /opt/registrar /opt/registrar
-ENV PATH=/opt/registrar/bin:$PATH PYTHONUNBUFFERED=1
+# The server's address is for the health check, and for commands in the container.
+ENV PATH=/opt/registrar/bin:$PATH PYTHONUNBUFFERED=1 REGISTRAR_SERVER=127.0.0.1:50051
 USER 10001
 WORKDIR /var/lib/registrar
 VOLUME ["/var/lib/registrar"]
 # The second is for REGISTRAR_BULK_LISTEN=0.0.0.0:50061; it is silent without.
 EXPOSE 50051 50061
 STOPSIGNAL SIGTERM
+# With a certificate, REGISTRAR_SERVER=grpcs://NAME:50051 and REGISTRAR_CA say how it is reached, by a NAME of the
+# certificate that leads back here (--add-host NAME:127.0.0.1).
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["registrar", "--server", "127.0.0.1:50051", "ping"]
+    CMD ["registrar", "ping"]
 ENTRYPOINT ["registrar"]
-# A container's loopback is nobody else's, so it must listen on all of its addresses. Until callers are authenticated,
-# publish the port to trusted networks only; compose.yaml publishes it on this machine's loopback.
-CMD ["serve", "--listen", "0.0.0.0:50051", "--allow-unauthenticated-network", "--data", "/var/lib/registrar"]
+# A container's loopback is nobody else's, so it must listen on all of its addresses, and callers have to say who they
+# are: `docker exec CONTAINER registrar bootstrap-token --data /var/lib/registrar` prints a first token. It needs either
+#   a certificate       --volume ./certificates:/certificates:ro  (readable for user 10001; replaced without a restart)
+#                       --env REGISTRAR_TLS_CERTIFICATE=/certificates/server.pem
+#                       --env REGISTRAR_TLS_KEY=/certificates/server.key
+#   or to be told that nothing is encrypted, with the port published on the machine's own loopback
+#                       --env REGISTRAR_ALLOW_PLAINTEXT_NETWORK=true --publish 127.0.0.1:50051:50051
+CMD ["serve", "--listen", "0.0.0.0:50051", "--data", "/var/lib/registrar"]

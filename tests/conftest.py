@@ -12,6 +12,8 @@ pytest_plugins = [
     "tests.fixtures.mlflow",
     "tests.fixtures.server",
     "tests.fixtures.replicas",
+    "tests.fixtures.guarded",
+    "tests.fixtures.oidc",
 ]
 
 # What the shell exports must configure nothing here; the tests' own variables stay.

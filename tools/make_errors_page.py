@@ -47,12 +47,14 @@ the request id in the trailer `x-request-id` finds it in the server's log.
 
 _CODES: Mapping[str, str] = {
     "INVALID_ARGUMENT": "The request can never succeed as it is. Mend it.",
+    "UNAUTHENTICATED": "The caller did not say who it is, or nobody believes it.",
+    "PERMISSION_DENIED": "The caller lacks a right.",
     "NOT_FOUND": "There is no such thing, or the caller may not know of it.",
     "ALREADY_EXISTS": "The name is taken.",
     "FAILED_PRECONDITION": "The thing is not in the state that this needs. Change that first.",
     "ABORTED": "Somebody else was faster. Read again, decide, try again.",
     "OUT_OF_RANGE": "An offset or a range does not fit the file.",
-    "RESOURCE_EXHAUSTED": "A slot or the store's room is used up.",
+    "RESOURCE_EXHAUSTED": "A slot, a quota or the store's room is used up.",
     "DEADLINE_EXCEEDED": "It took longer than allowed. A change may have happened: repeat it with its request id.",
     "DATA_LOSS": "Bytes are not what was pushed.",
     "UNAVAILABLE": "The server, or something behind it, does not answer. Try again, after `RetryInfo` where it is given.",

@@ -121,9 +121,8 @@ def test_the_image_listens_where_it_says_and_is_probed_there() -> None:
     port, _bulk = commands["EXPOSE"]
     serve = json.loads(" ".join(commands["CMD"]))
     assert serve[serve.index("--listen") + 1] == f"0.0.0.0:{port}"
-    health = commands["HEALTHCHECK"]
-    probe = json.loads(" ".join(health[health.index("CMD") + 1 :]))
-    assert f"127.0.0.1:{port}" in probe
+    assert f"REGISTRAR_SERVER=127.0.0.1:{port}" in commands["ENV"]
+    assert "--allow-plaintext-network" not in serve
 
 
 def test_the_commands_of_the_images_exist() -> None:
@@ -146,6 +145,17 @@ def test_the_replicas_are_configured_with_variables_that_the_server_knows() -> N
         ours = {name for name in given if not name.startswith("AWS_")}
         assert ours <= set(KNOWN_VARIABLES)
         assert {name for name in given if name.startswith("AWS_")} == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+
+
+def test_the_replicas_start_and_ask_callers_who_they_are() -> None:
+    from registrar_server.config import load_config
+
+    for service in ("registry-1", "registry-2"):
+        given = compose()["services"][service]["environment"]
+        config = load_config(
+            {name: re.sub(r"\$\{\w+:[^}]+\}", "text", value) for name, value in given.items()}, listen="0.0.0.0:50051"
+        )
+        assert config.is_authentication_required
 
 
 def test_the_replicas_have_the_environment_that_was_asked_for() -> None:

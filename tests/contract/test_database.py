@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from registrar_server.adapters.database.engine import SqlDatabase
 from registrar_server.application.ports.database import Transaction
+from registrar_server.domain.access import EVERY_NAME
 from registrar_server.domain.lifecycle import AliasMove
 from registrar_server.domain.models import Model
 from registrar_server.domain.semantic_versions import SemanticRange, SemanticVersion
@@ -86,7 +87,9 @@ def names(models: Sequence[Model]) -> list[str]:
 
 
 def everything(transaction: Transaction, *, is_deleted_shown: bool = False) -> Sequence[Model]:
-    return transaction.models.list("default", prefix="", after="", limit=1_000, is_deleted_shown=is_deleted_shown)
+    return transaction.models.list(
+        "default", readable=EVERY_NAME, prefix="", after="", limit=1_000, is_deleted_shown=is_deleted_shown
+    )
 
 
 class TestDatabase:
@@ -142,7 +145,9 @@ class TestModels:
             for name in NAMES:
                 add_model(transaction, name)
             found, after = [], ""
-            while page := transaction.models.list("default", prefix="", after=after, limit=3, is_deleted_shown=False):
+            while page := transaction.models.list(
+                "default", readable=EVERY_NAME, prefix="", after=after, limit=3, is_deleted_shown=False
+            ):
                 found += names(page)
                 after = found[-1]
         assert found == NAMES
@@ -152,7 +157,9 @@ class TestModels:
         with database.writing() as transaction:
             for name in NAMES:
                 add_model(transaction, name)
-            found = transaction.models.list("default", prefix=prefix, after="", limit=100, is_deleted_shown=False)
+            found = transaction.models.list(
+                "default", readable=EVERY_NAME, prefix=prefix, after="", limit=100, is_deleted_shown=False
+            )
         assert names(found) == [name for name in NAMES if name.startswith(prefix)]
 
     def test_a_reserved_name_shows_nowhere_until_it_appears(self, database: SqlDatabase) -> None:
@@ -186,8 +193,8 @@ class TestModels:
             assert found is not None
             assert found.uid == theirs.uid != ours.uid
             assert names(everything(transaction)) == ["m"]
-            assert transaction.models.has_tenant("acme-corp")
-            assert not transaction.models.has_tenant("nobody")
+            assert transaction.tenants.exists("acme-corp")
+            assert not transaction.tenants.exists("nobody")
 
     def test_an_update_grows_the_revision_and_a_read_shows_what_was_written(self, database: SqlDatabase) -> None:
         with database.writing() as transaction:

@@ -17,6 +17,7 @@ from registrar_server.adapters.database.engine import SqlDatabase, open_engine
 from registrar_server.adapters.database.migrate import alembic_config, migrate, newest_revision
 from registrar_server.adapters.database.tables import metadata
 from registrar_server.application.ports.database import BundleClaim
+from registrar_server.domain.access import EVERY_NAME
 from registrar_server.domain.bundles import BundleFile, FileType, Manifest
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.semantic_versions import SemanticRange
@@ -40,6 +41,8 @@ def test_a_migrated_database_has_the_schema_that_the_code_says(database_url: str
                 ("models", ("tenant", "name")),
                 ("bundles", ("model_uid", "manifest_digest")),
                 ("search_fields", ("tenant", "name")),
+                ("role_bindings", ("tenant", "role", "member", "model_pattern")),
+                ("api_tokens", ("digest",)),
             }
     finally:
         engine.dispose()
@@ -65,7 +68,7 @@ def test_a_second_migration_changes_nothing_and_adds_new_tenants(empty_url: str)
     database = SqlDatabase(empty_url)
     try:
         with database.reading() as transaction:
-            assert all(transaction.models.has_tenant(name) for name in (*TENANTS, "third"))
+            assert all(transaction.tenants.exists(name) for name in (*TENANTS, "third"))
             assert transaction.journal.head() == 0
     finally:
         database.close()
@@ -81,7 +84,7 @@ def test_a_database_of_the_first_schema_is_brought_up_with_what_is_in_it(empty_u
             assert bundle is not None
             assert (bundle.model, bundle.create_time) == (ModelKey("default", "m"), NOON)
             assert transaction.bundles.file("b" * 32, "ä.bin") == _FILE
-            found = transaction.uploads.find_source("default", [_FILE], readable_model_uids=None)
+            found = transaction.uploads.find_source("default", [_FILE], readable=EVERY_NAME)
             assert found == {_FILE.sha256: "default/m/b/ä.bin"}
             claim = BundleClaim("f" * 32, "default/m/other")
             claim = transaction.bundles.claim(claim, "a" * 32, "default", f"sha256:{'2' * 64}", until=at(60))
@@ -129,6 +132,8 @@ def test_the_newest_migration_can_be_taken_back(empty_url: str) -> None:
             assert "wipes" not in {column["name"] for column in inspect(connection).get_columns("bundles")}
             columns = {column["name"] for column in inspect(connection).get_columns("model_versions")}
             assert "semantic_version_key" not in columns
+            assert "roles" not in inspect(connection).get_table_names()
+            assert "quota_bytes" not in {column["name"] for column in inspect(connection).get_columns("tenants")}
             assert connection.execute(text("SELECT count(*) FROM bundle_files")).scalar_one() == 1
     finally:
         engine.dispose()
@@ -212,7 +217,8 @@ def test_a_database_of_a_newer_version_is_refused_and_stays_as_it_is(database_ur
             migrate(database_url, tenant_names=("third",))
         with engine.connect() as connection:
             assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "9999"
-            assert connection.execute(text("SELECT count(*) FROM tenants")).scalar_one() == len(TENANTS)
+            # And the row that holds the audit of what concerns all tenants.
+            assert connection.execute(text("SELECT count(*) FROM tenants")).scalar_one() == len(TENANTS) + 1
     finally:
         engine.dispose()
 

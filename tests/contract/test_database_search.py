@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from registrar_server.adapters.database.engine import SqlDatabase
 from registrar_server.adapters.database.search import records as search_module
 from registrar_server.application.ports.database import NewModel
+from registrar_server.domain.access import EVERY_NAME
 from registrar_server.domain.models import Model
 from registrar_server.domain.search import (
     EVERYTHING,
@@ -447,7 +448,9 @@ def everything(shelf: Shelf) -> Mapping[int, ModelVersion]:
 
 def all_models(shelf: Shelf) -> Mapping[ModelKey, Model]:
     with shelf.database.reading() as transaction:
-        models = transaction.models.list("default", prefix="", after="", limit=100, is_deleted_shown=True)
+        models = transaction.models.list(
+            "default", readable=EVERY_NAME, prefix="", after="", limit=100, is_deleted_shown=True
+        )
     return {model.key: model for model in models}
 
 

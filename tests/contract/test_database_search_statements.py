@@ -13,6 +13,7 @@ from sqlalchemy import text
 from registrar_server.adapters.database.engine import SqlDatabase
 from registrar_server.adapters.database.search import records as search_module
 from registrar_server.application.search.searching import Searching, SearchRequest
+from registrar_server.domain.access import EVERY_NAME
 from registrar_server.domain.search import Position, Search
 from registrar_server.domain.versions import Facts, Notes
 from tests.fixtures.database import listening
@@ -20,46 +21,58 @@ from tests.fixtures.search import Shelf
 
 VERSIONS = "ix_search_versions_tenant_"
 SEARCHES: Mapping[str, tuple[SearchRequest, int, str]] = {
-    "everything": (SearchRequest("default"), 0, f"{VERSIONS}sequence"),
-    "a tag, rare": (SearchRequest("default", "tags.team = risk"), 99, "ix_search_terms_field_id_text_sequence"),
-    "a tag, common": (SearchRequest("default", "tags.team = risk"), 0, "ix_search_terms_field_id_text_sequence"),
-    "two tags": (
-        SearchRequest("default", "tags.team = risk AND tags.env = eu"),
+    "everything": (SearchRequest("default", EVERY_NAME), 0, f"{VERSIONS}sequence"),
+    "a tag, rare": (
+        SearchRequest("default", EVERY_NAME, "tags.team = risk"),
         99,
         "ix_search_terms_field_id_text_sequence",
     ),
-    "a name's beginning": (SearchRequest("default", 'name = "ch*"'), 99, f"{VERSIONS}name_sequence"),
-    "a stage": (SearchRequest("default", "stage = none"), 99, f"{VERSIONS}stage_sequence"),
+    "a tag, common": (
+        SearchRequest("default", EVERY_NAME, "tags.team = risk"),
+        0,
+        "ix_search_terms_field_id_text_sequence",
+    ),
+    "two tags": (
+        SearchRequest("default", EVERY_NAME, "tags.team = risk AND tags.env = eu"),
+        99,
+        "ix_search_terms_field_id_text_sequence",
+    ),
+    "a name's beginning": (SearchRequest("default", EVERY_NAME, 'name = "ch*"'), 99, f"{VERSIONS}name_sequence"),
+    "a stage": (SearchRequest("default", EVERY_NAME, "stage = none"), 99, f"{VERSIONS}stage_sequence"),
     "a range of a metric, narrow": (
-        SearchRequest("default", "metrics.f1 > 0.9"),
+        SearchRequest("default", EVERY_NAME, "metrics.f1 > 0.9"),
         99,
         "ix_search_terms_field_id_number_sequence",
     ),
-    "a range of a metric, wide": (SearchRequest("default", "metrics.f1 > 0"), 0, f"{VERSIONS}sequence"),
-    "a range of times": (SearchRequest("default", "create_time > 2025-01-01"), 99, f"{VERSIONS}created_at_sequence"),
+    "a range of a metric, wide": (SearchRequest("default", EVERY_NAME, "metrics.f1 > 0"), 0, f"{VERSIONS}sequence"),
+    "a range of times": (
+        SearchRequest("default", EVERY_NAME, "create_time > 2025-01-01"),
+        99,
+        f"{VERSIONS}created_at_sequence",
+    ),
     "semantic versions": (
-        SearchRequest("default", "semantic_version = ^1"),
+        SearchRequest("default", EVERY_NAME, "semantic_version = ^1"),
         99,
         f"{VERSIONS}semantic_version_key_sequence",
     ),
     "either of two tags": (
-        SearchRequest("default", "tags.team = risk OR tags.env = eu"),
+        SearchRequest("default", EVERY_NAME, "tags.team = risk OR tags.env = eu"),
         99,
         "ix_search_terms_field_id_text_sequence",
     ),
-    "no tag": (SearchRequest("default", "NOT tags.team = growth"), 99, f"{VERSIONS}sequence"),
+    "no tag": (SearchRequest("default", EVERY_NAME, "NOT tags.team = growth"), 99, f"{VERSIONS}sequence"),
     "by a metric": (
-        SearchRequest("default", order_by="metrics.f1 desc"),
+        SearchRequest("default", EVERY_NAME, order_by="metrics.f1 desc"),
         0,
         "ix_search_terms_field_id_number_sequence",
     ),
-    "by name": (SearchRequest("default", order_by="name"), 0, f"{VERSIONS}name_sequence"),
+    "by name": (SearchRequest("default", EVERY_NAME, order_by="name"), 0, f"{VERSIONS}name_sequence"),
     "by a metric, of a rare tag": (
-        SearchRequest("default", "tags.team = risk", order_by="metrics.f1 desc"),
+        SearchRequest("default", EVERY_NAME, "tags.team = risk", order_by="metrics.f1 desc"),
         99,
         "ix_search_terms_field_id_text_sequence",
     ),
-    "words": (SearchRequest("default", query="trained march"), 99, "search_texts"),
+    "words": (SearchRequest("default", EVERY_NAME, query="trained march"), 99, "search_texts"),
 }
 
 

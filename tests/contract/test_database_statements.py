@@ -11,16 +11,21 @@ import psycopg
 import pytest
 
 from registrar_server.adapters.database.engine import SqlDatabase
+from registrar_server.application.administration.bindings import RoleBindings
+from registrar_server.application.administration.roles import Roles
+from registrar_server.application.administration.tenants import Tenants
 from registrar_server.application.aliases import Aliases
 from registrar_server.application.artifacts import Artifacts, ByContent, ById
+from registrar_server.application.authorization import Permit
 from registrar_server.application.downloads import Downloads
 from registrar_server.application.event_tail import EventTail
 from registrar_server.application.lifecycle import Lifecycle
 from registrar_server.application.models import Models
-from registrar_server.application.ports.database import BundleClaim
+from registrar_server.application.ports.database import ApiToken, BundleClaim, RoleBinding, Transaction
 from registrar_server.application.reply_cache import ReplyCache
 from registrar_server.application.server_status import ServerStatus
 from registrar_server.application.versions import Versions
+from registrar_server.domain.access import EVERY_NAME, Grant, NamePattern, Right, Role
 from registrar_server.domain.bundles import BundleFile, FileType, Manifest
 from registrar_server.domain.lifecycle import AliasMove
 from registrar_server.domain.semantic_versions import SemanticRange
@@ -37,7 +42,7 @@ from registrar_server.domain.values import (
     VersionRef,
 )
 from registrar_server.domain.versions import Facts
-from tests.fixtures.database import NOON, add_model, add_version, change, listening, move, uid
+from tests.fixtures.database import CALLER, NOON, Read, add_model, add_version, change, listening, move, uid
 
 KEY = ModelKey("default", "m")
 MANIFEST = Manifest((BundleFile("model.pkl", 1, "a" * 64, FileType.MODEL),))
@@ -85,6 +90,7 @@ def get(selector: Selector) -> Callable[[Reads], object]:
     return lambda reads: reads.versions.get(VersionRef(KEY, selector))
 
 
+PERMIT = Permit(CALLER, Right.READ, "default")
 READS: dict[str, tuple[Callable[[Reads], object], int]] = {
     "GetModelVersion by number": (get(ByNumber(2)), 1),
     "GetModelVersion by alias": (get(ByAlias("champion")), 1),
@@ -105,16 +111,51 @@ READS: dict[str, tuple[Callable[[Reads], object], int]] = {
     "ListAliasHistory of an alias": (lambda reads: _alias_history(reads, "champion"), 2),
     "ListTransitions": (lambda reads: _transitions(reads, 0), 2),
     "ListTransitions of a version": (lambda reads: _transitions(reads, 2), 2),
-    "GetArtifact by id": (lambda reads: reads.artifacts.get(ById("default", reads.bundle_uid), after="", limit=9), 2),
+    "GetArtifact by id": (
+        lambda reads: reads.artifacts.get(ById(PERMIT, reads.bundle_uid), after="", limit=9),
+        2,
+    ),
     "GetArtifact by content": (
         lambda reads: reads.artifacts.get(ByContent(KEY, MANIFEST.digest), after="", limit=9),
         3,
     ),
-    "DownloadFile": (lambda reads: reads.downloads.find_file(ById("default", reads.bundle_uid), "model.pkl"), 2),
+    "DownloadFile": (
+        lambda reads: reads.downloads.find_file(ById(PERMIT, reads.bundle_uid), "model.pkl"),
+        2,
+    ),
     "the event tail, with nothing new": (lambda reads: reads.database.events_after(9, limit=9), 1),
     "the event tail": (lambda reads: reads.database.events_after(0, limit=9), 2),
     "GetServerInfo": (lambda reads: _mirror_progress(reads.database), 1),
+    "what members may do": (lambda reads: _read(reads, lambda t: t.access.held_by(["user:a", "group:b"], now=NOON)), 1),
+    "what a token may do": (lambda reads: _read(reads, _token_role), 2),
+    "whose sessions are revoked": (lambda reads: _read(reads, lambda t: t.access.sessions_not_before("user:a")), 1),
+    "GetTenant": (lambda reads: Tenants(reads.database, NOBODY).get("default"), 2),
+    "ListRoles": (lambda reads: Roles(reads.database, NOBODY).list("default", after=(0, ""), limit=9), 3),
+    "ListRoleBindings": (
+        lambda reads: RoleBindings(reads.database, NOBODY).list(
+            "default", member="", role="", after=(NOON, "0"), limit=9
+        ),
+        2,
+    ),
+    "ListTokens": (
+        lambda reads: _read(
+            reads,
+            lambda t: t.access.list_tokens("default", is_ended_shown=True, now=NOON, after=(NOON, "0"), limit=9),
+        ),
+        1,
+    ),
 }
+
+
+def _read(reads: Reads, read: Read) -> object:
+    with reads.database.reading() as transaction:
+        return read(transaction)
+
+
+def _token_role(transaction: Transaction) -> object:
+    token = transaction.access.find_token_by_digest("a" * 64)
+    assert token is not None
+    return transaction.access.find_role(token.tenant, token.role)
 
 
 def _mirror_progress(database: SqlDatabase) -> object:
@@ -123,7 +164,7 @@ def _mirror_progress(database: SqlDatabase) -> object:
 
 
 def _list_models(reads: Reads, prefix: str) -> object:
-    return reads.models.list("default", prefix=prefix, after="a", limit=9, is_deleted_shown=False)
+    return reads.models.list("default", readable=EVERY_NAME, prefix=prefix, after="a", limit=9, is_deleted_shown=False)
 
 
 def _list_versions(reads: Reads, stage: Stage | None) -> object:
@@ -166,6 +207,11 @@ def filled(database: SqlDatabase) -> Reads:
         sequence = transaction.journal.record(change(model))
         transaction.aliases.add_move(model.uid, AliasMove("champion", 0, 2, "local", "", NOON, sequence))
         transaction.transitions.add(model.uid, [move(2, sequence)])
+        access, every = transaction.access, NamePattern()
+        access.insert_role(Role("default", "stager", "", (Grant(Right.READ),), 1, create_time=NOON, update_time=NOON))
+        access.bind(RoleBinding(uid(), "default", "stager", "user:a", every, None, "", "local", NOON))
+        access.insert_token(ApiToken(uid(), "default", "a", "stager", every, "", NOON, None, "", NOON, None), "a" * 64)
+        access.cut_sessions("user:a", not_before=NOON)
         claim = BundleClaim(uid(), "x")
         transaction.bundles.claim(claim, model.uid, "default", MANIFEST.digest, until=NOON)
         transaction.bundles.commit(claim.uid, MANIFEST, wipes=0, uri="s3://b/x", created_by="local", time=NOON)
@@ -186,7 +232,9 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(reads: Reads) -> N
             version = add_version(transaction, model, 1)
             transaction.aliases.set(model.uid, "champion", version, 1)
     with listening(reads.database) as heard:
-        found = reads.models.list("default", prefix="", after="", limit=100, is_deleted_shown=False)
+        found = reads.models.list(
+            "default", readable=EVERY_NAME, prefix="", after="", limit=100, is_deleted_shown=False
+        )
         assert len(found) == 21
     assert heard.count == 1
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from registrar_server.adapters.database.engine import SqlDatabase
 from registrar_server.application.ports.database import Transaction
+from registrar_server.domain.access import EVERY_NAME, NamePattern
 from registrar_server.domain.bundles import BundleFile, FileType
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.uploads import FileState, UploadFile
@@ -371,7 +373,7 @@ class TestSources:
             assert commit_bundle(transaction, session)
             wanted = session.files[0].file
             assert sources(transaction, wanted) == {}
-            assert sources(transaction, wanted, readable=[theirs.uid]) == {}
+            assert sources(transaction, wanted, readable=[NamePattern(theirs.key.name)]) == {}
             assert set(sources(transaction, wanted, tenant="acme-corp")) == {wanted.sha256}
 
     def test_only_readable_models_are_looked_at(self, database: SqlDatabase) -> None:
@@ -381,10 +383,14 @@ class TestSources:
                 assert commit_bundle(transaction, each)
             wanted = session.files[0].file
             assert sources(transaction, wanted, readable=[]) == {}
-            assert sources(transaction, wanted, readable=[other.model.uid]) == {}
-            many = [uid() for _ in range(MANY)]
-            assert sources(transaction, wanted, readable=many) == {}
-            assert set(sources(transaction, wanted, readable=[*many, session.model.uid])) == {wanted.sha256}
+            assert sources(transaction, wanted, readable=[NamePattern(other.model.key.name)]) == {}
+            name = session.model.key.name
+            for end in ("", "*"):
+                many = [NamePattern(uid() + end) for _ in range(MANY)]
+                assert sources(transaction, wanted, readable=many) == {}
+                for own in (name, name[:-1] + "*", name + "*"):
+                    assert set(sources(transaction, wanted, readable=[*many, NamePattern(own)])) == {wanted.sha256}
+                assert sources(transaction, wanted, readable=[*many, NamePattern(name[:-1])]) == {}
 
     def test_a_deleted_model_is_not_looked_at_and_a_reserved_name_is(self, database: SqlDatabase) -> None:
         with database.writing() as transaction:
@@ -406,12 +412,12 @@ class TestSources:
             session = open_session(transaction, files)
             assert commit_bundle(transaction, session)
             asked = [*session.manifest.files, *(file_of(count + n, 1).file for n in range(50))]
-            found = transaction.uploads.find_source("default", asked, readable_model_uids=None)
+            found = transaction.uploads.find_source("default", asked, readable=EVERY_NAME)
         prefix = session.prefix
         assert found == {file.file.sha256: f"{prefix}/{file.file.path}" for file in files}
 
 
 def sources(
-    transaction: Transaction, *files: BundleFile, tenant: str = "default", readable: list[str] | None = None
+    transaction: Transaction, *files: BundleFile, tenant: str = "default", readable: Sequence[NamePattern] = EVERY_NAME
 ) -> dict[str, str]:
-    return dict(transaction.uploads.find_source(tenant, files, readable_model_uids=readable))
+    return dict(transaction.uploads.find_source(tenant, files, readable=readable))

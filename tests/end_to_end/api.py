@@ -79,9 +79,11 @@ class Api:
         request = lifecycle_service_pb2.RollbackRequest(model=ModelRef(name=name), **fields)
         return self.lifecycle.Rollback(request, timeout=CALL_SECONDS)
 
-    def has_bundle(self, name: str, manifest: artifact_pb2.Manifest) -> bool:
+    def has_bundle(self, name: str, manifest: artifact_pb2.Manifest, tenant: str = "") -> bool:
         """Whether a bundle with this content is committed; the model need not be there."""
-        wanted = artifact_service_pb2.ManifestRef(model=ModelRef(name=name), manifest_digest=digest_of(manifest))
+        wanted = artifact_service_pb2.ManifestRef(
+            model=ModelRef(name=name, tenant=tenant), manifest_digest=digest_of(manifest)
+        )
         request = artifact_service_pb2.GetArtifactRequest(manifest=wanted)
         try:
             self.artifacts.GetArtifact(request, timeout=CALL_SECONDS)

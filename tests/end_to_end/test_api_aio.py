@@ -31,16 +31,22 @@ LARGE_BYTES = 48 << 20
 
 @dataclass(frozen=True)
 class Case:
-    """A model with two versions, 2 in production after 1, which `champion` names; a folder; an id for one change."""
+    """A model with two versions, 2 in production after 1, which `champion` names; a folder; an id for one change.
+
+    Also a role, a binding of another one, a token and a tenant, with the model's name.
+    """
 
     name: str
     artifact: registrar.Artifact
     folder: Path
     destination: Path
     request_id: str
+    binding_id: str
+    token_id: str
 
 
 Act = Callable[[Any, Case], Any]
+GRANTS = [registrar.Grant(registrar.Right.READ)]
 
 
 def make_large(folder: Path) -> Path:
@@ -60,7 +66,13 @@ def case(registry: registrar.Registry, unique_name: str, tmp_path: Path) -> Case
         version = registry.register(unique_name, artifact_id=artifact.id, metrics={"auc": auc})
         registry.promote(version, to=registrar.Stage.PRODUCTION)
     registry.set_alias(unique_name, "champion", 1)
-    return Case(unique_name, artifact, folder, tmp_path / "out", secrets.token_hex(16))
+    registry.create_role(unique_name, GRANTS)
+    binding = registry.bind_role("reader", f"user:{unique_name}")
+    token = registry.create_token(unique_name, role="reader")
+    registry.create_tenant(unique_name)
+    return Case(
+        unique_name, artifact, folder, tmp_path / "out", secrets.token_hex(16), binding_id=binding.id, token_id=token.id
+    )
 
 
 READS: dict[str, Act] = {
@@ -83,6 +95,14 @@ READS: dict[str, Act] = {
     "abort_upload": lambda registry, case: registry.abort_upload("0" * 32),
     "download_urls": lambda registry, case: registry.download_urls(f"{case.name}/1", ["model.bin"]),
     "verify": lambda registry, case: registry.verify(f"{case.name}/1", progress=False),
+    "caller": lambda registry, case: registry.caller(),
+    "login_options": lambda registry, case: registry.login_options(),
+    "get_role": lambda registry, case: registry.get_role(case.name),
+    "roles": lambda registry, case: registry.roles(page_size=1),
+    "role_bindings": lambda registry, case: registry.role_bindings(member=f"user:{case.name}", page_size=1),
+    "tokens": lambda registry, case: registry.tokens(page_size=1),
+    "get_tenant": lambda registry, case: registry.get_tenant(case.name),
+    "tenants": lambda registry, case: registry.tenants(page_size=1),
 }
 
 # A change is made once by both: whoever comes second repeats its request id, and is refused if it asks for anything else.
@@ -115,6 +135,32 @@ CHANGES: dict[str, Act] = {
         f"{case.name}/1", to=registrar.Stage.STAGING, expected_holder=0, request_id=case.request_id
     ),
     "rollback": lambda registry, case: registry.rollback(case.name, comment="c", request_id=case.request_id),
+    "create_role": lambda registry, case: registry.create_role(f"{case.name}-x", GRANTS, request_id=case.request_id),
+    "update_role": lambda registry, case: registry.update_role(
+        case.name, description="d", grants=GRANTS, request_id=case.request_id
+    ),
+    "delete_role": lambda registry, case: registry.delete_role(case.name, request_id=case.request_id),
+    "bind_role": lambda registry, case: registry.bind_role(
+        case.name, "group:a b", models="a*", request_id=case.request_id
+    ),
+    "unbind_role": lambda registry, case: registry.unbind_role(case.binding_id, request_id=case.request_id),
+    "create_token": lambda registry, case: registry.create_token(
+        case.name, role=case.name, ttl_seconds=3600, request_id=case.request_id
+    ),
+    "revoke_token": lambda registry, case: registry.revoke_token(
+        case.token_id, comment="c", request_id=case.request_id
+    ),
+    "revoke_sessions": lambda registry, case: registry.revoke_sessions(f"user:{case.name}", request_id=case.request_id),
+    "create_tenant": lambda registry, case: registry.create_tenant(
+        f"{case.name}-x", quotas=registrar.Quotas(models=0), request_id=case.request_id
+    ),
+    "update_tenant": lambda registry, case: registry.update_tenant(
+        case.name, quotas=registrar.Quotas(bytes=7), request_id=case.request_id
+    ),
+    "suspend_tenant": lambda registry, case: registry.suspend_tenant(case.name, request_id=case.request_id),
+    "resume_tenant": lambda registry, case: registry.resume_tenant(case.name, request_id=case.request_id),
+    "delete_tenant": lambda registry, case: registry.delete_tenant(case.name, request_id=case.request_id),
+    "undelete_tenant": lambda registry, case: registry.undelete_tenant(case.name, request_id=case.request_id),
 }
 
 
@@ -128,6 +174,10 @@ def prepare(name: str, registry: registrar.Registry, case: Case) -> None:
         for _ in range(2):
             registry.register(case.name, artifact_id=case.artifact.id)
         registry.delete(f"{case.name}/4")
+    if name == "resume_tenant":
+        registry.suspend_tenant(case.name)
+    if name == "undelete_tenant":
+        registry.delete_tenant(case.name)
 
 
 def waited(act: Act, registry: registrar.Registry, case: Case) -> object:
@@ -191,8 +241,10 @@ def test_a_change_is_the_one_that_the_synchronous_client_makes(
         lambda: awaited(CHANGES[name], server, case),
     ]
     made, repeated = [way() for way in (ways if first == "waits" else reversed(ways))]
+    if isinstance(made, registrar.ApiToken):
+        made = replace(made, secret="")  # which a repetition is not told
     assert made == repeated
-    assert made
+    assert made or name in {"delete_role", "unbind_role"}
 
 
 def test_a_pull_writes_what_the_synchronous_client_writes(

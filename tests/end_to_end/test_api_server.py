@@ -142,7 +142,13 @@ def test_no_secret_and_no_payload_stands_in_the_log(api: Api, server: RunningSer
     artifact = api.upload(unique_name, {"model.pkl": payload * 100})
     api.register(unique_name, artifact_id=artifact.id, description=f"DESCRIPTION-{unique_name}")
     api.move(unique_name, 1, STAGE_PRODUCTION, comment=f"COMMENT-{unique_name}")
-    api.admin.GetServerInfo(GetServerInfoRequest(), metadata=(("authorization", f"Bearer TOKEN-{unique_name}"),))
+    token = (("authorization", f"Bearer TOKEN-{unique_name}"),)
+    # Who brings a token wants to be known by it, also where nobody is asked.
+    refused(
+        lambda: api.admin.GetServerInfo(GetServerInfoRequest(), metadata=token),
+        CODE.UNAUTHENTICATED,
+        "CREDENTIALS_INVALID",
+    )
     refused(lambda: api.get(by_number(unique_name, 9)), CODE.NOT_FOUND, "VERSION_NOT_FOUND")
     api.admin.GetServerInfo(GetServerInfoRequest(), metadata=(("x-request-id", word),))
     for line in _until(server, word):

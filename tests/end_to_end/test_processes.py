@@ -67,7 +67,7 @@ class TestRefusals:
     @pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"])
     def test_other_addresses_without_the_flag(self, listen: str, tmp_path: Path) -> None:
         done = run("serve", "--listen", listen, "--data", str(tmp_path / "data"))
-        require_refused(done, 2, "not loopback", "--allow-unauthenticated-network")
+        require_refused(done, 2, "not loopback", "--allow-plaintext-network")
         assert not (tmp_path / "data").exists()
 
     def test_a_port_that_cannot_be(self, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ class TestRefusals:
 
     def test_a_name_that_no_machine_has(self, tmp_path: Path) -> None:
         arguments = ("--listen", "nowhere.invalid:0", "--data", str(tmp_path / "data"))
-        done = run("serve", *arguments, "--allow-unauthenticated-network")
+        done = run("serve", *arguments, "--allow-plaintext-network")
         require_refused(done, 1, "cannot listen on nowhere.invalid:0")
         assert "Unknown error" not in done.stderr
 

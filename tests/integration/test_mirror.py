@@ -16,6 +16,7 @@ from registrar_server.application.background import Background
 from registrar_server.application.clearing import Clearing
 from registrar_server.application.lifecycle import MoveRequest, RollbackRequest
 from registrar_server.application.models import ModelUpdate
+from registrar_server.application.provisioning import Provisioning
 from registrar_server.application.upload_finishing import UploadFinishing
 from registrar_server.application.versions import NotesUpdate
 from registrar_server.domain.errors import Reason, RegistrarError
@@ -312,7 +313,8 @@ def progress(desk: Desk) -> Any:
 def background_of(desk: Desk, database: SqlDatabase) -> Background:
     """The loops, of which clearing has nothing to do."""
     finishing = UploadFinishing(database, desk.store, desk.clock, NoSignals(), "node:one")
-    return Background(database, desk.clock, desk.registering, desk.mirroring, finishing, NoClearing())
+    provisioning = Provisioning(database, desk.mlflow, desk.clock)
+    return Background(database, desk.clock, desk.registering, desk.mirroring, finishing, NoClearing(), provisioning)
 
 
 class NoClearing(Clearing):

@@ -18,12 +18,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from registrar_server.adapters.database.engine import SqlDatabase
 from registrar_server.application.artifacts import Artifacts, Chunk
+from registrar_server.application.authorization import Permit
 from registrar_server.application.bundle_writer import BundleWriter
 from registrar_server.application.clearing import Clearing
 from registrar_server.application.ports.bundle_store import StoreUploadGone
 from registrar_server.application.upload_finishing import LEASE_SECONDS, UploadFinishing
 from registrar_server.application.upload_streams import UploadStreams
 from registrar_server.application.uploads import SESSION_SECONDS, UploadRef, Uploads, UploadStatus, WantedRange
+from registrar_server.domain.access import Right
 from registrar_server.domain.bundles import Manifest
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.uploads import ByteRange, FileState
@@ -45,6 +47,11 @@ class Died(BaseException):
 
 def die() -> None:
     raise Died
+
+
+def ref_of(uid: str, tenant: str = "default") -> UploadRef:
+    """A session, for somebody who may everything in that tenant."""
+    return UploadRef(Permit(CALLER, Right.REGISTER, tenant), uid)
 
 
 class Shop:
@@ -90,11 +97,11 @@ class Shop:
             if break_after is not None:
                 raise ConnectionError
 
-        return self.streams.write(UploadRef(tenant, uid), wanted, chunks())
+        return self.streams.write(ref_of(uid, tenant), wanted, chunks())
 
     def commit(self, uid: str, tenant: str = "default") -> Any:
         """Commit without waiting."""
-        return self.uploads.commit(CALLER, UploadRef(tenant, uid), wait_seconds=0, is_alive=lambda: True)
+        return self.uploads.commit(CALLER, ref_of(uid, tenant), wait_seconds=0, is_alive=lambda: True)
 
     def work(self, finishing: UploadFinishing | None = None) -> int:
         """Do what the background does, until there is nothing left; how many files."""
@@ -114,7 +121,7 @@ class Shop:
         return self.commit(uid, tenant)
 
     def missing(self, uid: str, tenant: str = "default") -> list[tuple[int, int, int]]:
-        status = self.uploads.get(UploadRef(tenant, uid))
+        status = self.uploads.get(ref_of(uid, tenant))
         return [(f.file.index, part.offset, part.length) for f in status.files for part in f.missing]
 
     def require_whole(self, bundle: Any, files: Mapping[str, bytes]) -> None:
@@ -154,9 +161,9 @@ class TestCrashes:
         streams = UploadStreams(dying(shop.database), broken, shop.clock, NoSignals())
         wanted = [WantedRange(1, None)]
         with pytest.raises(Died):
-            streams.write(UploadRef("default", uid), wanted, iter([Chunk(1, 0, LARGE)]))
+            streams.write(ref_of(uid), wanted, iter([Chunk(1, 0, LARGE)]))
         assert any(key.endswith("b-large") for key in shop.memory.objects)
-        assert shop.uploads.get(UploadRef("default", uid)).received_bytes == 0
+        assert shop.uploads.get(ref_of(uid)).received_bytes == 0
         refused(lambda: shop.commit(uid), Reason.UPLOAD_INCOMPLETE)
         # The next push finds the store's upload gone; then what it made is read back, and counts.
         data = list(FILES.values())
@@ -270,12 +277,12 @@ class TestExpiry:
         assert shop.memory.objects
         shop.clock.advance(SESSION_SECONDS - 60)
         shop.clearing.work()
-        assert shop.uploads.get(UploadRef("default", uid)).received_bytes == 5 + PART
+        assert shop.uploads.get(ref_of(uid)).received_bytes == 5 + PART
         shop.clock.advance(61)
         assert shop.clearing.work() == 1
         assert not shop.memory.uploads
         assert not shop.memory.objects
-        refused(lambda: shop.uploads.get(UploadRef("default", uid)), Reason.UPLOAD_NOT_FOUND)
+        refused(lambda: shop.uploads.get(ref_of(uid)), Reason.UPLOAD_NOT_FOUND)
         assert opened(shop.open(model, FILES)) != uid
 
     def test_writing_keeps_it_alive(self, shop: Shop, model: ModelKey) -> None:
@@ -354,7 +361,7 @@ class TestStraightToTheStore:
     def put(self, shop: Shop, uid: str, data: Sequence[bytes]) -> tuple[int, dict[tuple[int, int], str]]:
         """What a client does with the URLs: the writer's epoch, the etags."""
         ranges = [WantedRange(file, None) for file in range(len(data))]
-        urls, epoch, _ = shop.uploads.create_part_urls(CALLER, UploadRef("default", uid), ranges, ttl_seconds=60)
+        urls, epoch, _ = shop.uploads.create_part_urls(CALLER, ref_of(uid), ranges, ttl_seconds=60)
         etags = {}
         for part in urls:
             upload_id = part.url.split("uploadId=")[1].split("&")[0]
@@ -367,7 +374,7 @@ class TestStraightToTheStore:
         uid = opened(shop.open(model, FILES))
         epoch, etags = self.put(shop, uid, list(FILES.values()))
         assert sorted(etags) == [(0, 1), (1, 1), (1, 2), (1, 3), (2, 1)]
-        shop.uploads.record_parts(UploadRef("default", uid), epoch, etags)
+        shop.uploads.record_parts(ref_of(uid), epoch, etags)
         assert shop.missing(uid) == []
         assert shop.work() == 3
         shop.require_whole(shop.commit(uid).bundle, FILES)
@@ -377,12 +384,12 @@ class TestStraightToTheStore:
         uid = opened(shop.open(model, FILES))
         data = [b"wrong", bytes(len(LARGE)), b""]
         epoch, etags = self.put(shop, uid, data)
-        shop.uploads.record_parts(UploadRef("default", uid), epoch, etags)
+        shop.uploads.record_parts(ref_of(uid), epoch, etags)
         shop.work()
         refused(lambda: shop.commit(uid), Reason.DIGEST_MISMATCH)
         assert shop.missing(uid) == [(0, 0, 5), (1, 0, len(LARGE))]
         epoch, etags = self.put_again(shop, uid)
-        shop.uploads.record_parts(UploadRef("default", uid), epoch, etags)
+        shop.uploads.record_parts(ref_of(uid), epoch, etags)
         shop.work()
         shop.require_whole(shop.commit(uid).bundle, FILES)
 
@@ -393,7 +400,7 @@ class TestStraightToTheStore:
         uid = opened(shop.open(model, FILES))
         epoch, etags = self.put(shop, uid, list(FILES.values()))
         etags[1, 2] = "made-up"
-        shop.uploads.record_parts(UploadRef("default", uid), epoch, etags)
+        shop.uploads.record_parts(ref_of(uid), epoch, etags)
         shop.work()
         refused(lambda: shop.commit(uid), Reason.DIGEST_MISMATCH)
         assert shop.missing(uid) == [(1, 0, len(LARGE))]
@@ -402,9 +409,9 @@ class TestStraightToTheStore:
         uid = opened(shop.open(model, FILES))
         old_epoch, old = self.put(shop, uid, list(FILES.values()))
         epoch, etags = self.put(shop, uid, list(FILES.values()))
-        refused(lambda: shop.uploads.record_parts(UploadRef("default", uid), old_epoch, old), Reason.WRITER_REPLACED)
-        assert shop.uploads.get(UploadRef("default", uid)).received_bytes == 0
-        shop.uploads.record_parts(UploadRef("default", uid), epoch, etags)
+        refused(lambda: shop.uploads.record_parts(ref_of(uid), old_epoch, old), Reason.WRITER_REPLACED)
+        assert shop.uploads.get(ref_of(uid)).received_bytes == 0
+        shop.uploads.record_parts(ref_of(uid), epoch, etags)
         shop.work()
         shop.require_whole(shop.commit(uid).bundle, FILES)
 
@@ -484,7 +491,7 @@ class SessionMachine(RuleBasedStateMachine):
                 streams = UploadStreams(dying(self.shop.database), self.shop.memory, self.shop.clock, NoSignals())
                 chunks = (Chunk(f, o, self.data[f][o : o + n]) for f, o, n in ranges if n)
                 wanted = [WantedRange(f, ByteRange(o, n)) for f, o, n in ranges]
-                streams.write(UploadRef("default", self.uid), wanted, chunks)
+                streams.write(ref_of(self.uid), wanted, chunks)
         else:
             wrong = [bytes(255 - byte for byte in data) for data in self.data]
             self.is_reset_possible = True
@@ -529,7 +536,7 @@ class SessionMachine(RuleBasedStateMachine):
     def what_was_received_stays_received(self) -> None:
         if not hasattr(self, "uid"):
             return
-        status = self.shop.uploads.get(UploadRef("default", self.uid))
+        status = self.shop.uploads.get(ref_of(self.uid))
         if status.bundle is None:
             assert status.received_bytes >= self.received or self.is_reset_possible
             self.received = status.received_bytes

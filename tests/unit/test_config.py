@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from registrar_server.config import Config, ConfigError, hide_password, load_config
+from registrar_server.addresses import hide_password
+from registrar_server.config import Config, ConfigError, load_config
 from registrar_server.variables import KNOWN_VARIABLES
 
 
@@ -69,11 +70,14 @@ def test_loopback_is_served_without_a_flag(listen: str) -> None:
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:50051", "192.168.0.7:50051", "[::]:50051", "registry.example:1"])
-def test_any_other_address_needs_the_flag(listen: str) -> None:
+def test_any_other_address_in_the_clear_needs_the_flag_and_is_warned_of(listen: str) -> None:
     (problem,) = problems({"REGISTRAR_LISTEN": listen})
-    assert "REGISTRAR_ALLOW_UNAUTHENTICATED_NETWORK" in problem
-    allowed = load_config({"REGISTRAR_LISTEN": listen, "REGISTRAR_ALLOW_UNAUTHENTICATED_NETWORK": "true"})
+    assert "REGISTRAR_ALLOW_PLAINTEXT_NETWORK" in problem
+    allowed = load_config({"REGISTRAR_LISTEN": listen, "REGISTRAR_ALLOW_PLAINTEXT_NETWORK": "true"})
     assert allowed.listen == listen
+    (warning,) = allowed.warnings
+    assert warning.startswith(f"{listen} is not loopback")
+    assert not load_config({"REGISTRAR_ALLOW_PLAINTEXT_NETWORK": "true"}).warnings
 
 
 @pytest.mark.parametrize("listen", ["nowhere", "192.168.0.7:50061", "host:port"])
@@ -85,7 +89,7 @@ def test_the_bulk_address_has_the_rules_of_the_main_one(listen: str) -> None:
 
 @pytest.mark.parametrize("every", ["0.0.0.0:50061", "[::]:50061"])
 def test_clients_must_be_told_where_a_bulk_process_is_that_listens_on_every_address(every: str) -> None:
-    environment = {"REGISTRAR_BULK_LISTEN": every, "REGISTRAR_ALLOW_UNAUTHENTICATED_NETWORK": "true"}
+    environment = {"REGISTRAR_BULK_LISTEN": every, "REGISTRAR_ALLOW_PLAINTEXT_NETWORK": "true"}
     (problem,) = problems(environment)
     assert problem.startswith("REGISTRAR_BULK_ENDPOINT")
     config = load_config({**environment, "REGISTRAR_BULK_ENDPOINT": "registry.example:50061"})
@@ -180,7 +184,7 @@ def test_threads_must_leave_room_beside_the_transfers() -> None:
 
 
 def test_the_embedded_store_cannot_serve_a_remote_mlflow_from_an_open_address() -> None:
-    environment = {"REGISTRAR_LISTEN": "0.0.0.0:1", "REGISTRAR_ALLOW_UNAUTHENTICATED_NETWORK": "1"}
+    environment = {"REGISTRAR_LISTEN": "0.0.0.0:1", "REGISTRAR_ALLOW_PLAINTEXT_NETWORK": "1"}
     (problem,) = problems({**environment, "MLFLOW_TRACKING_URI": "http://mlflow:5000"})
     assert problem.startswith("MLFLOW_ARTIFACT_ROOT")
 

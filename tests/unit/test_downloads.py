@@ -20,15 +20,20 @@ from grpc_status import rpc_status
 from registrar.v1 import artifact_service_pb2 as pb
 from registrar.v1.artifact_pb2 import ByteRange
 from registrar.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+from registrar_server.application.authentication import Authentication
 from registrar_server.application.downloads import Downloads
 from registrar_server.application.hashing import StreamDigest
 from registrar_server.application.ports.clock import SystemClock
+from registrar_server.application.transfers import Transfers
 from registrar_server.application.verification import Verification
 from registrar_server.domain.bundles import Bundle, BundleFile, FileType
 from registrar_server.domain.errors import Reason, RegistrarError
+from registrar_server.domain.tenants import TenantState
 from registrar_server.domain.values import ModelKey
+from registrar_server.transport.admission import Admission
+from registrar_server.transport.credentials import read_credentials
 from registrar_server.transport.framing import add_artifact_service
-from registrar_server.transport.interceptors.call_context import CallContext
+from registrar_server.transport.interceptors.call_context import call_context
 from registrar_server.transport.interceptors.errors import error_guard
 from registrar_server.transport.interceptors.guard import GuardInterceptor
 from registrar_server.transport.services.downloads import DownloadRpcs
@@ -114,8 +119,14 @@ class _Transaction:
     """As much of a transaction as reads a bundle."""
 
     def __init__(self, site: Site) -> None:
-        self.bundles = self
+        self.bundles = self.tenants = self
         self._site = site
+
+    def unusable(self) -> dict[str, TenantState]:
+        return {}
+
+    def transfer_limits(self) -> dict[str, int]:
+        return {}
 
     def get(self, uid: str) -> Bundle | None:
         return self._site.bundle if uid == UID else None
@@ -146,10 +157,12 @@ def stub(site: Site) -> Iterator[ArtifactServiceStub]:
         Downloads(backend, backend, clock),
         Verification(backend, backend, clock),
         Slots(SLOTS, "downloads"),
+        Transfers(backend, clock, lambda: 1),
         stall_seconds=1,
     )
+    admission = Admission(Authentication(backend, clock, None, is_required=False), read_credentials)
     pool = ThreadPoolExecutor(8, thread_name_prefix="rpc")
-    server = grpc.server(pool, interceptors=[GuardInterceptor(CallContext()), GuardInterceptor(error_guard)])
+    server = grpc.server(pool, interceptors=[GuardInterceptor(call_context, error_guard, admit=admission.wrap)])
     add_artifact_service(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -27,6 +27,7 @@ from registrar_server.stopping import Notice
 
 if TYPE_CHECKING:
     from registrar_server.transport.server import RegistrarServer
+    from registrar_server.transport.tls import Certificates
 
 WORKER = "worker"
 BULK = "bulk"
@@ -87,7 +88,7 @@ def _run_worker(assignment: Assignment, stop: Notice, stack: ExitStack) -> None:
 
     cores = _keep_to_core(assignment.name, assignment.config)
     server = build_worker(assignment.config, Path(assignment.run_directory), stack, transfer_cores=cores)
-    _serve(server, assignment.config.listen, assignment.config, stop)
+    _serve(server, assignment.config.listen, assignment.config, stop, mtls_address=assignment.config.mtls_listen)
 
 
 def _run_bulk(assignment: Assignment, stop: Notice, stack: ExitStack) -> None:
@@ -98,17 +99,31 @@ def _run_bulk(assignment: Assignment, stop: Notice, stack: ExitStack) -> None:
     _serve(server, assignment.config.bulk_listen, assignment.config, stop)
 
 
-def _serve(server: RegistrarServer, address: str, config: Config, stop: Notice) -> None:
+def _serve(server: RegistrarServer, address: str, config: Config, stop: Notice, mtls_address: str = "") -> None:
     _stop_on_signals(stop)
-    server.listen(address)
+    certificates = _open_certificates(config)
+    server.listen(address, certificates.credentials() if certificates else None)
+    if certificates and mtls_address:
+        server.listen(mtls_address, certificates.credentials(is_client_certificate_required=True))
     server.start()
     gc.collect()
     gc.freeze()
     _say_ready()
     while not stop.wait(0.5):
-        server.report_cache()
+        server.look_after()
+        if certificates:
+            certificates.look()
     _log.info("worker.draining", seconds=config.drain_seconds)
     server.stop(config.drain_seconds)
+
+
+def _open_certificates(config: Config) -> Certificates | None:
+    """What the ports are served with; None: in the clear."""
+    if not config.is_tls:
+        return None
+    from registrar_server.transport.tls import Certificates, TlsFiles
+
+    return Certificates(TlsFiles(config.tls_certificate, config.tls_key, config.tls_client_ca))
 
 
 def _run_background(assignment: Assignment, stop: Notice, stack: ExitStack) -> None:

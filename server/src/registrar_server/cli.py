@@ -1,10 +1,9 @@
-"""The commands that the server adds to `registrar`: serve, migrate, check-config."""
+"""The commands that the server adds to `registrar`: serve, migrate, check-config, bootstrap-token."""
 
 from __future__ import annotations
 
 import json
-import shlex
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -16,42 +15,13 @@ from registrar_server.variables import KNOWN_VARIABLES
 CONFIGURATION_ERROR = 2
 START_ERROR = 1
 
-# The snippets begin at the margin, so that they work as pasted: a shell finds the end of an indented text nowhere.
-_WELCOME = """
-  Registrar is serving on {listen}  (ready in {seconds:.1f} s; Ctrl-C stops it)
-
-  database   {database}
-  MLflow     {mlflow}
-  bundles    {bundles} at {store}
-  data       {data}
-  transfers  {transfers}
-  metrics    {metrics}
-
-  Plain MLflow and S3 readers:   source {environment}
-  (it is there when MLflow is, some seconds from now)
-
-  With grpcurl:
-
-grpcurl -plaintext {listen} registrar.v1.AdminService/GetServerInfo
-
-  With Python:
-
-{python} - <<'END'
-import registrar
-
-with registrar.connect("{listen}") as registry:
-    print("Registrar", registry.server_info().server_version)
-    for model in registry.models():
-        print(model.name, "version", model.latest_version, "production", model.production_version)
-END
-"""
-
 
 def commands(app: typer.Typer) -> None:
     """Register the commands on the client's application."""
     app.command("serve")(serve)
     app.command("migrate")(migrate)
     app.command("check-config")(check_config)
+    app.command("bootstrap-token")(bootstrap_token)
 
 
 def serve(
@@ -61,8 +31,8 @@ def serve(
     bulk_listen: Annotated[
         str | None, typer.Option(help="HOST:PORT of a process of its own for uploads and downloads.")
     ] = None,
-    allow_unauthenticated_network: Annotated[
-        bool, typer.Option("--allow-unauthenticated-network", help="Serve beyond loopback although nobody logs in.")
+    allow_plaintext_network: Annotated[
+        bool, typer.Option("--allow-plaintext-network", help="Serve beyond loopback although nothing is encrypted.")
     ] = False,
 ) -> None:
     """Run the registry.
@@ -74,18 +44,21 @@ def serve(
         data_dir=str(data) if data else None,
         workers=workers,
         bulk_listen=bulk_listen,
-        is_open_network_allowed=allow_unauthenticated_network or None,
+        is_plaintext_network_allowed=allow_plaintext_network or None,
     )
     from registrar_server.adapters.embedded_s3 import EmbeddedS3Error
     from registrar_server.domain.errors import RegistrarError
     from registrar_server.logging import set_up_logging
     from registrar_server.processes import StartError, Supervisor, handle_signals
+    from registrar_server.welcome import welcome
 
     set_up_logging(config.log_level, config.log_format, "parent")
     supervisor = Supervisor(config)
     handle_signals(supervisor)
     try:
-        supervisor.run(lambda running: _welcome(running.config, running.seconds))
+        supervisor.run(lambda running: typer.echo(welcome(running.config, running.seconds)))
+    except ConfigError as exc:
+        _refuse(exc.problems)
     except (StartError, EmbeddedS3Error) as exc:
         _fail(str(exc))
     except RegistrarError as exc:
@@ -118,6 +91,9 @@ def check_config(
     Or everything that is wrong with it, with exit code 2.
     """
     config = _load()
+    _check_access_file(config)
+    for warning in config.warnings:
+        typer.echo(f"Warning: {warning}", err=True)
     shown = config.shown()
     if as_json:
         typer.echo(json.dumps(shown, indent=2))
@@ -130,38 +106,68 @@ def check_config(
         typer.echo(f"{name:<{width}}  {value}  ({source}; {variable.meaning})")
 
 
+def bootstrap_token(
+    *,
+    ttl: Annotated[str, typer.Option(metavar="DURATION", help="How long it holds: 30m, 1h, 7d.")] = "1h",
+    tenant: Annotated[str, typer.Option(help="Tenant that it is for; * for all.")] = "*",
+    role: Annotated[str, typer.Option(help="The role that it has.")] = "administrator",
+    data: Annotated[Path | None, typer.Option(help="Directory of all that is embedded.")] = None,
+) -> None:
+    """Make a first token, while nobody may make one yet, and print it.
+
+    It goes into the database directly, so that the server's configuration is needed, and no server.
+    """
+    config = _load(data_dir=str(data) if data else None)
+    from registrar.cli.arguments import parse_duration
+    from registrar_server.application.administration.tokens import NewToken
+    from registrar_server.domain.access import NamePattern
+    from registrar_server.domain.errors import InvalidRequest, RegistrarError
+    from registrar_server.domain.validation import checking
+    from registrar_server.wiring.access import make_first_token
+
+    try:
+        with checking() as check:
+            wanted = NewToken(
+                tenant=check.tenant_or_all("--tenant", tenant),
+                name="bootstrap",
+                role=check.role_name("--role", role),
+                ttl_seconds=check.token_seconds("--ttl", parse_duration(ttl)),
+                models=NamePattern(),
+                description="Made by registrar bootstrap-token.",
+            )
+        typer.echo(make_first_token(config, wanted))
+    except InvalidRequest as exc:
+        _refuse([f"{violation.field} {violation.description}" for violation in exc.violations])
+    except RegistrarError as exc:
+        typer.echo(f"no token was made: {exc.message} ({exc.reason.value})", err=True)
+        raise typer.Exit(START_ERROR) from None
+
+
 def _load(**overrides: object) -> Config:
     try:
         return load_config(read_environment(), **overrides)
     except ConfigError as exc:
-        typer.echo("The configuration is wrong:", err=True)
-        for problem in exc.problems:
-            typer.echo(f"  {problem}", err=True)
-        raise typer.Exit(CONFIGURATION_ERROR) from None
+        _refuse(exc.problems)
+
+
+def _check_access_file(config: Config) -> None:
+    if not config.access_file:
+        return
+    from registrar_server.wiring.access import read_declaration
+
+    try:
+        read_declaration(config)
+    except ConfigError as exc:
+        _refuse(exc.problems)
+
+
+def _refuse(problems: Sequence[str]) -> NoReturn:
+    typer.echo("The configuration is wrong:", err=True)
+    for problem in problems:
+        typer.echo(f"  {problem}", err=True)
+    raise typer.Exit(CONFIGURATION_ERROR) from None
 
 
 def _fail(message: str) -> NoReturn:
     typer.echo(f"registrar cannot start: {message}", err=True)
     raise typer.Exit(START_ERROR)
-
-
-def _welcome(config: Config, seconds: float) -> None:
-    """Say where things are, and how to begin."""
-    from registrar_server.mlflow_environment import mlflow_environment_file
-
-    shown = config.shown()
-    typer.echo(
-        _WELCOME.format(
-            listen=config.listen,
-            seconds=seconds,
-            database=shown["database_url"],
-            mlflow=shown["mlflow_tracking_uri"],
-            bundles=config.artifact_root,
-            store=config.s3_endpoint_url or "AWS",
-            data=config.data_dir,
-            transfers=f"{config.bulk_listen}, in a process of their own" if config.bulk_listen else config.listen,
-            metrics=f"http://{config.metrics_listen}/metrics" if config.metrics_listen else "none",
-            environment=shlex.quote(str(mlflow_environment_file(config))),
-            python=shlex.quote(sys.executable),
-        )
-    )

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
-from ipaddress import ip_address
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from registrar_server.addresses import hide_password, is_loopback
+from registrar_server.contradictions import contradictions
 from registrar_server.cores import available_cores, usable_cores
 from registrar_server.variables import VariableReader
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
-_SMALL_CALL_THREADS = 4
+NONE = "none"
+REQUIRED = "required"
 _MOST_WORKERS = 64
-_ADDRESS = r"(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}"
 _EMBEDDED_BUCKET = "ml-artifacts"
 _SECRETS = frozenset({"s3_secret_key"})
-_URLS = frozenset({"database_url", "mlflow_tracking_uri", "otlp_endpoint"})
+_URLS = frozenset({"database_url", "mlflow_tracking_uri", "oidc_issuer", "otlp_endpoint"})
+_TUPLES = ("tenants", "bulk_cores", "oidc_scopes")
 
 
 class ConfigError(Exception):
@@ -36,7 +36,10 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Config:
-    """What is in force. An empty `s3_endpoint_url` is AWS, or the embedded store when `is_s3_embedded`."""
+    """What is in force. An empty `s3_endpoint_url` is AWS, or the embedded store when `is_s3_embedded`.
+
+    `authentication` is `required` or `none`.
+    """
 
     listen: str
     data_dir: str
@@ -48,7 +51,22 @@ class Config:
     drain_seconds: float
     database_url: str
     tenants: tuple[str, ...]
-    is_open_network_allowed: bool
+    tls_certificate: str
+    tls_key: str
+    tls_client_ca: str
+    mtls_listen: str
+    is_plaintext_network_allowed: bool
+    authentication: str
+    oidc_issuer: str
+    oidc_audience: str
+    oidc_client_id: str
+    oidc_scopes: tuple[str, ...]
+    oidc_actor_claim: str
+    oidc_groups_claim: str
+    oidc_tenant_claim: str
+    oidc_clock_skew_seconds: int
+    oidc_ca_file: str
+    access_file: str
     bulk_listen: str
     bulk_endpoint: str
     bulk_cores: tuple[int, ...]
@@ -84,14 +102,31 @@ class Config:
         return self.workers == len(self.worker_cores) == usable_cores()
 
     @property
-    def host(self) -> str:
-        """Host of `listen`."""
-        return split_address(self.listen)[0]
+    def is_tls(self) -> bool:
+        """Whether calls to `listen` and to the bulk process are encrypted."""
+        return bool(self.tls_certificate)
 
     @property
-    def port(self) -> int:
-        """Port of `listen`."""
-        return split_address(self.listen)[1]
+    def is_authentication_required(self) -> bool:
+        """Whether callers have to say who they are."""
+        return self.authentication == REQUIRED
+
+    @property
+    def listens(self) -> tuple[str, ...]:
+        """Every address where calls are answered, as `host:port`."""
+        return tuple(filter(None, (self.listen, self.bulk_listen, self.mtls_listen)))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed, and dangerous all the same."""
+        if self.is_tls:
+            return ()
+        return tuple(
+            f"{address} is not loopback, and nothing is encrypted: whoever is on the way reads tokens and models, "
+            "and can act with those tokens"
+            for address in self.listens
+            if not is_loopback(address)
+        )
 
     @property
     def bucket(self) -> str:
@@ -111,7 +146,7 @@ class Config:
     def from_json(cls, text: str) -> Config:
         """What `to_json` wrote."""
         values = json.loads(text)
-        return cls(**{**values, "tenants": tuple(values["tenants"]), "bulk_cores": tuple(values["bulk_cores"])})
+        return cls(**{**values, **{name: tuple(values[name]) for name in _TUPLES}})
 
     def shown(self) -> dict[str, str]:
         """Every field as text for people: secrets as ***, addresses without their passwords."""
@@ -122,7 +157,9 @@ class Config:
                 value = "***"
             elif field.name in _URLS:
                 value = hide_password(value)
-            shown[field.name] = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            # As they are written in the environment.
+            separator = " " if field.name == "oidc_scopes" else ", "
+            shown[field.name] = separator.join(map(str, value)) if isinstance(value, tuple) else str(value)
         return shown
 
 
@@ -149,7 +186,22 @@ def load_config(environment: Mapping[str, str], **overrides: object) -> Config:
         "drain_seconds": float(reader.number("REGISTRAR_DRAIN_SECONDS", 0, 3600)),
         "database_url": reader.text("REGISTRAR_DATABASE_URL") or f"sqlite:///{data / 'registrar.db'}",
         "tenants": reader.tenants("REGISTRAR_TENANTS"),
-        "is_open_network_allowed": reader.flag("REGISTRAR_ALLOW_UNAUTHENTICATED_NETWORK"),
+        "tls_certificate": reader.text("REGISTRAR_TLS_CERTIFICATE"),
+        "tls_key": reader.text("REGISTRAR_TLS_KEY"),
+        "tls_client_ca": reader.text("REGISTRAR_TLS_CLIENT_CA"),
+        "mtls_listen": reader.text("REGISTRAR_MTLS_LISTEN"),
+        "is_plaintext_network_allowed": reader.flag("REGISTRAR_ALLOW_PLAINTEXT_NETWORK"),
+        "authentication": reader.choice("REGISTRAR_AUTHENTICATION", ("", NONE, REQUIRED)),
+        "oidc_issuer": reader.text("REGISTRAR_OIDC_ISSUER"),
+        "oidc_audience": reader.text("REGISTRAR_OIDC_AUDIENCE"),
+        "oidc_client_id": reader.text("REGISTRAR_OIDC_CLIENT_ID"),
+        "oidc_scopes": reader.words("REGISTRAR_OIDC_SCOPES"),
+        "oidc_actor_claim": reader.text("REGISTRAR_OIDC_ACTOR_CLAIM"),
+        "oidc_groups_claim": reader.text("REGISTRAR_OIDC_GROUPS_CLAIM"),
+        "oidc_tenant_claim": reader.text("REGISTRAR_OIDC_TENANT_CLAIM"),
+        "oidc_clock_skew_seconds": reader.number("REGISTRAR_OIDC_CLOCK_SKEW", 0, 300),
+        "oidc_ca_file": reader.text("REGISTRAR_OIDC_CA_FILE"),
+        "access_file": reader.text("REGISTRAR_ACCESS_FILE"),
         "bulk_listen": reader.text("REGISTRAR_BULK_LISTEN"),
         "bulk_endpoint": reader.text("REGISTRAR_BULK_ENDPOINT"),
         "bulk_cores": reader.cores("REGISTRAR_BULK_CORES"),
@@ -171,10 +223,10 @@ def load_config(environment: Mapping[str, str], **overrides: object) -> Config:
     values.update(given)
     reader.refuse_unknown()
     config = Config(**values)  # type: ignore[arg-type]
-    reader.problems += _contradictions(config)
+    reader.problems += contradictions(config)
     if reader.problems:
         raise ConfigError(reader.problems)
-    return config
+    return replace(config, authentication=config.authentication or _authentication(config))
 
 
 def read_environment() -> Mapping[str, str]:
@@ -182,16 +234,10 @@ def read_environment() -> Mapping[str, str]:
     return dict(os.environ)
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of `host:port`; port 0 when it names none."""
-    host, _, port = address.rpartition(":")
-    return host, int(port) if port.isdecimal() else 0
-
-
-def hide_password(url: str) -> str:
-    """An address with *** for its password, whether it stands before the host or in the query."""
-    without = re.sub(r"(//[^/@]*?:)[^/]*@", r"\1***@", url)
-    return re.sub(r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", r"\1***", without)
+def _authentication(config: Config) -> str:
+    """What holds where nobody says it: nobody is asked where only this machine calls, and has no means to answer."""
+    is_open = not any((config.oidc_issuer, config.mtls_listen, config.access_file))
+    return NONE if is_open and all(map(is_loopback, config.listens)) else REQUIRED
 
 
 def _otlp_endpoint(reader: VariableReader) -> str:
@@ -207,108 +253,6 @@ def _otlp_protocol(reader: VariableReader) -> str:
     return reader.choice(name, ("grpc", "http/protobuf"))
 
 
-def _scheme(url: str) -> str:
-    """Its scheme without a driver; empty for what is no address."""
-    try:
-        return urlsplit(url).scheme.split("+")[0]
-    except ValueError:
-        return ""
-
-
 def _default_data_dir(environment: Mapping[str, str]) -> str:
     base = environment.get("XDG_DATA_HOME") or str(Path(environment.get("HOME") or "~") / ".local" / "share")
     return str(Path(base) / "registrar")
-
-
-def _contradictions(config: Config) -> list[str]:
-    # Uploads, downloads, and registrations that wait for MLflow.
-    threads = 3 * config.transfer_slots + _SMALL_CALL_THREADS
-    checks: list[tuple[Callable[[], bool], str]] = [
-        (
-            lambda: _scheme(config.database_url) in ("sqlite", "postgresql"),
-            "REGISTRAR_DATABASE_URL: must begin with sqlite:/// or postgresql://",
-        ),
-        (
-            lambda: _scheme(config.mlflow_tracking_uri) in ("sqlite", "postgresql", "http", "https"),
-            "MLFLOW_TRACKING_URI: must begin with http://, https://, sqlite:/// or postgresql://",
-        ),
-        (
-            lambda: re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{2,62}(/.*)?", config.artifact_root) is not None,
-            f"MLFLOW_ARTIFACT_ROOT: {config.artifact_root!r} is not s3://bucket or s3://bucket/prefix",
-        ),
-        (
-            lambda: re.fullmatch(r"(https?://[^/\s]+/?)?", config.s3_public_endpoint) is not None,
-            f"REGISTRAR_S3_PUBLIC_ENDPOINT: {config.s3_public_endpoint!r} is not http(s)://host[:port]",
-        ),
-        (
-            lambda: re.fullmatch(_ADDRESS, config.metrics_listen or "host:0") is not None,
-            f"REGISTRAR_METRICS_LISTEN: {config.metrics_listen!r} is not host:port",
-        ),
-        (
-            lambda: re.fullmatch(r"(https?://[^/\s]+(/\S*)?)?", config.otlp_endpoint) is not None,
-            f"OTEL_EXPORTER_OTLP_ENDPOINT: {hide_password(config.otlp_endpoint)!r} is not http(s)://host:port",
-        ),
-        (
-            lambda: bool(config.s3_access_key) == bool(config.s3_secret_key),
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: set both or neither",
-        ),
-        (
-            lambda: config.threads >= threads,
-            (
-                f"REGISTRAR_THREADS: {config.threads} threads are too few for {config.transfer_slots} transfer slots; "
-                f"at least {threads}, so that transfers never hold up small calls"
-            ),
-        ),
-        (
-            lambda: (
-                not config.is_s3_embedded
-                or not config.mlflow_tracking_uri.startswith("http")
-                or config.host in LOOPBACK
-            ),
-            "MLFLOW_ARTIFACT_ROOT: the embedded store is on loopback, where a remote MLflow cannot reach it",
-        ),
-        (
-            lambda: bool(config.bulk_endpoint) or not _is_every_address(config.bulk_listen),
-            (
-                f"REGISTRAR_BULK_ENDPOINT: needed when the bulk process listens on every address ({config.bulk_listen}): "
-                "the host:port by which clients reach it"
-            ),
-        ),
-        (
-            lambda: not config.bulk_cores or bool(config.bulk_listen),
-            "REGISTRAR_BULK_CORES: there is no bulk process; set REGISTRAR_BULK_LISTEN",
-        ),
-        (
-            lambda: not config.bulk_cores or set(config.bulk_cores) < available_cores(),
-            (
-                f"REGISTRAR_BULK_CORES: must be some of this process's cores, and leave the workers one; "
-                f"it has {', '.join(map(str, sorted(available_cores()))) or 'none to choose from'}"
-            ),
-        ),
-    ]
-    problems = _address_problems("listen", config.listen, config)
-    if config.bulk_listen:
-        problems += _address_problems("bulk-listen", config.bulk_listen, config)
-    return problems + [problem for holds, problem in checks if not holds()]
-
-
-def _address_problems(option: str, address: str, config: Config) -> list[str]:
-    if not re.fullmatch(_ADDRESS, address):
-        return [f"{option}: {address!r} is not host:port"]
-    if split_address(address)[0] in LOOPBACK or config.is_open_network_allowed:
-        return []
-    return [
-        (
-            f"{option}: {address} is not loopback, and callers are not authenticated: whoever reaches it may "
-            "do anything. Listen on 127.0.0.1, or set REGISTRAR_ALLOW_UNAUTHENTICATED_NETWORK=true "
-            "(--allow-unauthenticated-network) where the network itself keeps strangers out"
-        )
-    ]
-
-
-def _is_every_address(address: str) -> bool:
-    """Whether its host stands for all addresses of the machine, which is none that a client could call."""
-    try:
-        return ip_address(split_address(address)[0].strip("[]")).is_unspecified
-    except ValueError:
-        return False

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import structlog
 
+from registrar_server.addresses import split_address
 from registrar_server.child import BACKGROUND, BULK, WORKER, Assignment
-from registrar_server.config import Config, split_address
+from registrar_server.config import Config
 from registrar_server.mlflow_environment import mlflow_environment_file
 from registrar_server.stopping import Notice
 from registrar_server.supervised import READY_SECONDS, Child, Renewal
@@ -69,6 +70,8 @@ class Supervisor:
         prepared. MLflow's come last: no read waits for them.
         """
         began = time.monotonic()
+        for warning in self._config.warnings:
+            _log.warning("server.plaintext_network", problem=warning)
         with ExitStack() as stack:
             lock_data_directory(Path(self._config.data_dir), stack)
             # What an earlier run told of its store's port and keys no longer holds.
@@ -187,12 +190,18 @@ def lock_data_directory(directory: Path, stack: ExitStack) -> None:
 
 def reserve_addresses(config: Config, stack: ExitStack) -> Config:
     """The configuration with real ports, all reserved until the end, and the bulk endpoint that clients are told."""
-    config = replace(config, listen=f"{config.host}:{reserve_port(config.host, config.port, stack)}")
+    config = replace(config, listen=_reserve(config.listen, stack))
+    if config.mtls_listen:
+        config = replace(config, mtls_listen=_reserve(config.mtls_listen, stack))
     if not config.bulk_listen:
         return config
-    host, port = split_address(config.bulk_listen)
-    bulk = f"{host}:{reserve_port(host, port, stack)}"
+    bulk = _reserve(config.bulk_listen, stack)
     return replace(config, bulk_listen=bulk, bulk_endpoint=config.bulk_endpoint or bulk)
+
+
+def _reserve(address: str, stack: ExitStack) -> str:
+    host, port = split_address(address)
+    return f"{host}:{reserve_port(host, port, stack)}"
 
 
 def reserve_port(host: str, port: int, stack: ExitStack) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import threading
@@ -38,7 +39,9 @@ class Child:
         self.is_ready.clear()
         self.started_at = time.monotonic()
         command = [sys.executable, "-m", "registrar_server.child", self.kind]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # Else gRPC writes a line of its own into the log for every handshake that fails: any scanner of ports can make it.
+        environment = {"GRPC_VERBOSITY": "ERROR", **os.environ}
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         threading.Thread(target=self._listen, args=(self.process,), name=self.name, daemon=True).start()
         self._hand_over()
 

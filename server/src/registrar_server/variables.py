@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from registrar_server.domain.values import DEFAULT_TENANT, TENANT_NAME
 
-_CLIENT_VARIABLES = frozenset({"REGISTRAR_SERVER", "REGISTRAR_TENANT", "REGISTRAR_TOKEN"})
+_CLIENT_VARIABLES = frozenset(
+    {
+        "REGISTRAR_SERVER",
+        "REGISTRAR_TENANT",
+        "REGISTRAR_TOKEN",
+        "REGISTRAR_CA",
+        "REGISTRAR_CLIENT_CERTIFICATE",
+        "REGISTRAR_CLIENT_KEY",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +54,47 @@ KNOWN_VARIABLES: Mapping[str, Variable] = {
         "database_url", "sqlite:///… or postgresql://…", otherwise="registrar.db in the data directory"
     ),
     "REGISTRAR_TENANTS": Variable("tenants", "tenants that exist, with commas between", DEFAULT_TENANT),
-    "REGISTRAR_ALLOW_UNAUTHENTICATED_NETWORK": Variable(
-        "is_open_network_allowed", "`true`: serve beyond loopback although nobody is authenticated", "false"
+    "REGISTRAR_TLS_CERTIFICATE": Variable(
+        "tls_certificate", "PEM file of the server's certificate and those that lead to its root", otherwise="no TLS"
+    ),
+    "REGISTRAR_TLS_KEY": Variable("tls_key", "PEM file of its key, without a passphrase", otherwise="no TLS"),
+    "REGISTRAR_TLS_CLIENT_CA": Variable(
+        "tls_client_ca", "PEM file of those who sign client certificates", otherwise="none"
+    ),
+    "REGISTRAR_MTLS_LISTEN": Variable(
+        "mtls_listen", "host:port for callers who show a client certificate", otherwise="none"
+    ),
+    "REGISTRAR_ALLOW_PLAINTEXT_NETWORK": Variable(
+        "is_plaintext_network_allowed", "`true`: serve beyond loopback although nothing is encrypted", "false"
+    ),
+    "REGISTRAR_AUTHENTICATION": Variable(
+        "authentication",
+        "required, or none: everybody may do everything, on loopback only",
+        otherwise="required beyond loopback, and where callers can say who they are",
+    ),
+    "REGISTRAR_OIDC_ISSUER": Variable(
+        "oidc_issuer", "https://… of the OpenID provider whose tokens are taken", otherwise="none"
+    ),
+    "REGISTRAR_OIDC_AUDIENCE": Variable("oidc_audience", "audience that its tokens have to name", "registrar"),
+    "REGISTRAR_OIDC_CLIENT_ID": Variable(
+        "oidc_client_id", "client that `registrar login` is known by to the provider", otherwise="none"
+    ),
+    "REGISTRAR_OIDC_SCOPES": Variable(
+        "oidc_scopes", "scopes that `registrar login` asks for", "openid profile email offline_access"
+    ),
+    "REGISTRAR_OIDC_ACTOR_CLAIM": Variable("oidc_actor_claim", "claim that names the caller", "sub"),
+    "REGISTRAR_OIDC_GROUPS_CLAIM": Variable("oidc_groups_claim", "claim that lists the caller's groups", "groups"),
+    "REGISTRAR_OIDC_TENANT_CLAIM": Variable(
+        "oidc_tenant_claim", "claim that names the caller's tenant", otherwise="none"
+    ),
+    "REGISTRAR_OIDC_CLOCK_SKEW": Variable(
+        "oidc_clock_skew_seconds", "seconds that the provider's clock may be off, 0 to 300", "30"
+    ),
+    "REGISTRAR_OIDC_CA_FILE": Variable(
+        "oidc_ca_file", "PEM file of those who sign the provider's certificate", otherwise="public authorities"
+    ),
+    "REGISTRAR_ACCESS_FILE": Variable(
+        "access_file", "YAML file of tenants, roles and bindings that hold from the start", otherwise="none"
     ),
     "REGISTRAR_BULK_LISTEN": Variable(
         "bulk_listen", "host:port of a process of its own for uploads and downloads", otherwise="none"
@@ -129,6 +177,10 @@ class VariableReader:
         if wrong:
             self.problems.append(f"{name}: not names of tenants: {', '.join(wrong)}")
         return tuple(dict.fromkeys([DEFAULT_TENANT, *names]))
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """Words with white space between."""
+        return tuple(self.text(name).split())
 
     def cores(self, name: str) -> tuple[int, ...]:
         """Numbers and ranges with commas between, in order; none when it is unset."""

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from registrar_server.application.authorization import Permit
 from registrar_server.application.bundle_writer import BundleWriter
 from registrar_server.application.ports.database import Database, Transaction
 from registrar_server.application.resolution import find_model, find_version, require_usable
+from registrar_server.domain.access import Caller
 from registrar_server.domain.bundles import Bundle, BundleFile, Manifest
 from registrar_server.domain.errors import Reason, RegistrarError
-from registrar_server.domain.values import Caller, ModelKey, VersionRef
+from registrar_server.domain.values import ModelKey, VersionRef
 
 
 @dataclass(frozen=True, slots=True)
 class ById:
-    """Names a bundle by its id, for a caller of this tenant."""
+    """Names a bundle by its id, for a caller with this permit."""
 
-    tenant: str
+    permit: Permit
     uid: str
 
 
@@ -83,13 +85,18 @@ class Artifacts:
             return bundle, transaction.bundles.files(bundle.uid, after=after, limit=limit)
 
 
+def tenant_of(ref: BundleRef) -> str:
+    """The tenant in which a bundle is looked for."""
+    return ref.permit.tenant if isinstance(ref, ById) else ref.model.tenant
+
+
 def find_bundle(transaction: Transaction, ref: BundleRef) -> Bundle:
-    """The bundle that a reference names, within the tenant that it speaks for."""
+    """The bundle that a reference names, as far as its permit goes."""
     bundle: Bundle | None
     match ref:
-        case ById(tenant, uid):
+        case ById(permit, uid):
             bundle = transaction.bundles.get(uid)
-            if bundle is not None and bundle.model.tenant != tenant:
+            if bundle is not None and not permit.admits(bundle.model):
                 bundle = None
         case ByContent(model, manifest_digest):
             bundle = transaction.bundles.find(find_model(transaction, model).uid, manifest_digest)

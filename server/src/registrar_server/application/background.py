@@ -1,4 +1,4 @@
-"""The loops of the background process: registrations, mirror, uploads, clearing, each in a thread of its own.
+"""The loops of the background process: registrations, mirror, uploads, clearing, tenants, each in a thread of its own.
 
 A slow mirror must not hold up registrations, so they share nothing but the wake-up.
 """
@@ -20,6 +20,7 @@ from registrar_server.application.clearing import Clearing
 from registrar_server.application.mirroring import Mirroring
 from registrar_server.application.ports.clock import Clock
 from registrar_server.application.ports.database import Database, Transaction
+from registrar_server.application.provisioning import Provisioning
 from registrar_server.application.registering import Registering
 from registrar_server.application.upload_finishing import UploadFinishing
 from registrar_server.domain.errors import RegistrarError
@@ -70,6 +71,7 @@ class Background:
         mirroring: Mirroring,
         finishing: UploadFinishing,
         clearing: Clearing,
+        provisioning: Provisioning,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -101,6 +103,7 @@ class Background:
                 _IDLE_SECONDS,
             ),
             self._loop("clearing", lambda _: clearing.work() > 0, _CLEARING_SECONDS),
+            self._loop("provisioning", lambda _: provisioning.work(), _CLEARING_SECONDS),
         ]
         self._threads = [
             threading.Thread(target=self._run, args=(loop,), name=loop.name, daemon=True) for loop in self._loops

@@ -7,14 +7,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from registrar_server.application.authorization import model_not_found
 from registrar_server.application.ports.bundle_store import BundleStore
 from registrar_server.application.ports.clock import new_uid
 from registrar_server.application.ports.database import BundleClaim, Change, NewModel, Transaction
-from registrar_server.application.resolution import model_not_found, require_tenant
+from registrar_server.application.quotas import Quota, require_within
+from registrar_server.application.resolution import require_tenant
+from registrar_server.domain.access import Caller
 from registrar_server.domain.bundles import Bundle, BundleFile, Manifest, bundle_prefix
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.uploads import FileState, UploadFile
-from registrar_server.domain.values import Caller, ModelKey
+from registrar_server.domain.values import ModelKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +30,11 @@ class Claimed:
 
 
 def claim_bundle(
-    transaction: Transaction, caller: Caller, model: ModelKey, manifest_digest: str, *, now: datetime, until: datetime
+    transaction: Transaction, caller: Caller, model: ModelKey, manifest: Manifest, *, now: datetime, until: datetime
 ) -> Claimed:
     """Claim a bundle of a model, which need not exist yet, or join those who write the same one.
 
-    TENANT_NOT_FOUND, MODEL_DELETED; DATABASE_BUSY while what an earlier attempt left is being cleared away.
+    TENANT_NOT_FOUND, MODEL_DELETED, QUOTA_EXCEEDED; DATABASE_BUSY while what an earlier attempt left is being cleared away.
     """
     require_tenant(transaction, model.tenant)
     transaction.models.insert(NewModel(new_uid(), model, "", {}, {}, caller.actor, now), is_reserved=True)
@@ -41,11 +44,14 @@ def claim_bundle(
     model_uid, is_reserved = locked
     if not is_reserved and transaction.models.get(model) is None:
         raise RegistrarError(Reason.MODEL_DELETED, f"model {model.name} is deleted", metadata={"model": model.name})
-    existing = transaction.bundles.find(model_uid, manifest_digest)
+    existing = transaction.bundles.find(model_uid, manifest.digest)
     if existing is not None:
         return Claimed(model_uid, BundleClaim(existing.uid, existing.prefix), existing)
-    new = BundleClaim(new_uid(), bundle_prefix(model.tenant, model_uid, manifest_digest))
-    claim = transaction.bundles.claim(new, model_uid, model.tenant, manifest_digest, until=until)
+    new = BundleClaim(new_uid(), bundle_prefix(model.tenant, model_uid, manifest.digest))
+    claim = transaction.bundles.claim(
+        new, model_uid, model.tenant, manifest.digest, until=until, size_bytes=manifest.size_bytes
+    )
+    require_within(transaction, model.tenant, Quota.BYTES)
     return Claimed(model_uid, claim, None)
 
 

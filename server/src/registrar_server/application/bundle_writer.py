@@ -17,9 +17,10 @@ from registrar_server.application.bundle_claims import (
 from registrar_server.application.ports.bundle_store import BundleStore, BundleTransfer
 from registrar_server.application.ports.clock import Clock
 from registrar_server.application.ports.database import Database
+from registrar_server.domain.access import Caller
 from registrar_server.domain.bundles import Bundle, BundleFile, Manifest
 from registrar_server.domain.errors import Reason, RegistrarError
-from registrar_server.domain.values import Caller, ModelKey
+from registrar_server.domain.values import ModelKey
 
 CLAIM_SECONDS = 300
 """How long an upload that gives no sign of life keeps its objects from being cleared away."""
@@ -39,7 +40,7 @@ class BundleWriter:
         with self._database.writing() as transaction:
             now = self._clock.now()
             until = now + timedelta(seconds=CLAIM_SECONDS)
-            claimed = claim_bundle(transaction, caller, model, manifest.digest, now=now, until=until)
+            claimed = claim_bundle(transaction, caller, model, manifest, now=now, until=until)
         writing = WritingBundle(self._database, self._store, self._clock, caller, model, manifest, claimed)
         try:
             yield writing

@@ -13,9 +13,9 @@ from registrar_server.application.ports.bundle_store import BundleStore
 from registrar_server.application.ports.clock import Clock
 from registrar_server.application.ports.database import Change, Database, Transaction
 from registrar_server.application.verification import corrupt
+from registrar_server.domain.access import Caller
 from registrar_server.domain.bundles import Bundle, BundleFile
 from registrar_server.domain.errors import Reason, RegistrarError
-from registrar_server.domain.values import Caller
 
 _FILES_ASKED_SINGLY = 16
 _PAGE = 1_000

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 
-from registrar_server.application.ports.database import Database
+from registrar_server.application.ports.database import Database, ModelEvent
 from registrar_server.application.reply_cache import ReplyCache
 from registrar_server.domain.errors import RegistrarError
 
 _log = structlog.get_logger()
 
 _AT_ONCE = 1_000
+
+
+class Listener(Protocol):
+    """Told of events beside the cache."""
+
+    def notice(self, events: Sequence[ModelEvent]) -> None:
+        """The next ones, in order."""
+
+    def forget(self) -> None:
+        """Some may have been missed."""
 
 
 class EventTail:
@@ -24,10 +36,17 @@ class EventTail:
     """
 
     def __init__(
-        self, database: Database, cache: ReplyCache, *, pause_seconds: float = 0.04, patience_seconds: float = 1.0
+        self,
+        database: Database,
+        cache: ReplyCache,
+        listener: Listener | None = None,
+        *,
+        pause_seconds: float = 0.04,
+        patience_seconds: float = 1.0,
     ) -> None:
         self._database = database
         self._cache = cache
+        self._listener = listener
         self._pause_seconds = pause_seconds
         self._patience_seconds = patience_seconds
         self._is_stopping = threading.Event()
@@ -73,8 +92,12 @@ class EventTail:
             if self._head < position or not self._has_begun:
                 _log.info("cache.began", position=position, head=self._head)
                 self._cache.restart(self._head)
+                if self._listener is not None:
+                    self._listener.forget()
                 self._has_begun = True
             elif events:
+                if self._listener is not None:
+                    self._listener.notice(events)
                 self._cache.follow(events, events[-1].sequence)
             if self._cache.position >= self._head:
                 break

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from registrar_server.application.authorization import require_right
 from registrar_server.application.mutations import Mutation, Mutations
 from registrar_server.application.ports.database import Change, Database, Transaction
 from registrar_server.application.resolution import (
@@ -17,6 +18,7 @@ from registrar_server.application.resolution import (
 )
 from registrar_server.application.verification import Verification
 from registrar_server.application.versions import reread
+from registrar_server.domain.access import Right, Target
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.lifecycle import (
     EXCLUSIVE_STAGES,
@@ -82,6 +84,9 @@ class Lifecycle:
             if version.stage is request.stage:
                 return StageChanged(version, (), 0)
             require_legal(version.stage, request.stage)
+            if _is_exclusive(version.stage):
+                # Admission knows where it goes to; from where, only what was just locked says.
+                require_right(mutation.caller, Right.PROMOTE, request.ref.model, Target(stage=version.stage))
             _require_verified_artifact(version, request.stage)
             move = _Move(mutation, request.comment, TransitionKind.REQUESTED, TransitionKind.DISPLACED, now)
             return move.make(transaction, version, request.stage, holders)

@@ -6,19 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from registrar_server.application.authorization import model_not_found
 from registrar_server.application.mutations import Mutation, Mutations
 from registrar_server.application.ports.clock import new_uid
 from registrar_server.application.ports.database import Change, Database, NewModel, Transaction
+from registrar_server.application.quotas import Quota, require_within
 from registrar_server.application.resolution import (
     find_model,
     lock_model,
-    model_not_found,
     require_etag,
     require_tenant,
 )
+from registrar_server.domain.access import Caller, NamePattern
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.models import Model
-from registrar_server.domain.values import Caller, MetricGoal, ModelKey, Stage
+from registrar_server.domain.values import MetricGoal, ModelKey, Stage
 
 PURGE_AFTER = timedelta(days=30)
 """How long a deleted model or version can be undeleted."""
@@ -75,10 +77,19 @@ class Models:
         with self._database.reading() as transaction:
             return find_model(transaction, key)
 
-    def list(self, tenant: str, *, prefix: str, after: str, limit: int, is_deleted_shown: bool) -> Sequence[Model]:
-        """Models by name, names after `after` only."""
+    def list(
+        self,
+        tenant: str,
+        *,
+        readable: Sequence[NamePattern],
+        prefix: str,
+        after: str,
+        limit: int,
+        is_deleted_shown: bool,
+    ) -> Sequence[Model]:
+        """Readable models by name, names after `after` only."""
         found = self._database.list_models(
-            tenant, prefix=prefix, after=after, limit=limit, is_deleted_shown=is_deleted_shown
+            tenant, readable=readable, prefix=prefix, after=after, limit=limit, is_deleted_shown=is_deleted_shown
         )
         if not found:
             with self._database.reading() as transaction:
@@ -131,6 +142,7 @@ class Models:
                 return ModelChanged(model, 0)
             before = {"delete_time": model.delete_time.isoformat()}
             transaction.models.set_deleted(model.uid, delete_time=None, purge_time=None, time=now)
+            require_within(transaction, key.tenant, Quota.MODELS, Quota.VERSIONS)
             return self._record(transaction, mutation, model, now, "model.undeleted", before, {})
 
         return self._mutations.run(mutation, action)
@@ -179,7 +191,7 @@ class Models:
 def bring_into_being(transaction: Transaction, caller: Caller, new: NewModel, *, request_id: str) -> tuple[bool, int]:
     """Make a model, or turn the reservation of its name into one: whether it is new, and its event's sequence.
 
-    The model is locked afterwards, new or not. TENANT_NOT_FOUND when there is no such tenant.
+    The model is locked afterwards, new or not. TENANT_NOT_FOUND when there is no such tenant, QUOTA_EXCEEDED.
     """
     require_tenant(transaction, new.key.tenant)
     uid = new.uid
@@ -193,6 +205,7 @@ def bring_into_being(transaction: Transaction, caller: Caller, new: NewModel, *,
         transaction.models.appear(
             NewModel(uid, new.key, new.description, new.tags, new.metric_goals, new.created_by, new.time)
         )
+    require_within(transaction, new.key.tenant, Quota.MODELS)
     change = Change(
         action="model.created",
         caller=caller,

@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 from registrar_server.application.ports.clock import Clock
 from registrar_server.application.ports.database import Database, RequestKey, Transaction
 from registrar_server.application.ports.signals import Signals
+from registrar_server.domain.access import Caller
 from registrar_server.domain.errors import Reason, RegistrarError
-from registrar_server.domain.values import Caller
 
 Result = TypeVar("Result")
 

@@ -19,8 +19,9 @@ from registrar_server.application.ports.mlflow_registry import MlflowRegistry, N
 from registrar_server.application.ports.signals import Signals
 from registrar_server.application.run_import import RunImport
 from registrar_server.application.versions import reread
+from registrar_server.domain.access import Caller
 from registrar_server.domain.errors import Reason, RegistrarError
-from registrar_server.domain.values import Caller, Parameter, VersionState
+from registrar_server.domain.values import Parameter, VersionState
 from registrar_server.domain.versions import ModelVersion
 
 _log = structlog.get_logger()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from registrar_server.application.artifacts import ById, find_bundle
+from registrar_server.application.authorization import Permit, model_not_found
 from registrar_server.application.mlmodel import MLMODEL, MLMODEL_BYTES, parse_mlmodel
 from registrar_server.application.models import bring_into_being
 from registrar_server.application.mutations import Mutation
@@ -18,8 +19,10 @@ from registrar_server.application.ports.bundle_store import BundleStore
 from registrar_server.application.ports.clock import Clock, new_uid
 from registrar_server.application.ports.database import Database, NewModel, NewVersion, StoredAnswer, Transaction
 from registrar_server.application.ports.signals import Signals
-from registrar_server.application.resolution import model_not_found, require_tenant
+from registrar_server.application.quotas import Quota, require_within
+from registrar_server.application.resolution import require_tenant
 from registrar_server.application.versions import reread
+from registrar_server.domain.access import Caller, Right
 from registrar_server.domain.bundles import Bundle
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.values import ModelKey, VersionState
@@ -73,7 +76,7 @@ class Registration:
         self, mutation: Mutation[Registered], request: RegisterRequest, *, is_alive: Callable[[], bool]
     ) -> bytes:
         """The encoded answer, READY (or PENDING when `wait_seconds` is 0). `is_alive`: the caller still listens."""
-        request = self._with_bundle_facts(request)
+        request = self._with_bundle_facts(mutation.caller, request)
         claimed = self._claim(mutation, request)
         if claimed.answer is not None:
             return claimed.answer
@@ -85,13 +88,13 @@ class Registration:
                 transaction.requests.answer(mutation.key, answer)
         return answer
 
-    def _with_bundle_facts(self, request: RegisterRequest) -> RegisterRequest:
+    def _with_bundle_facts(self, caller: Caller, request: RegisterRequest) -> RegisterRequest:
         """Take from the bundle's MLmodel file what the caller did not say; the store is asked before any lock."""
         facts = request.facts
         if not request.artifact_id or (facts.signature is not None and facts.flavors):
             return request
         with self._database.reading() as transaction:
-            bundle = find_bundle(transaction, ById(request.model.tenant, request.artifact_id))
+            bundle = find_bundle(transaction, _artifact(caller, request))
             file = transaction.bundles.file(bundle.uid, MLMODEL)
         if file is None or file.size_bytes > MLMODEL_BYTES:
             return request
@@ -113,7 +116,7 @@ class Registration:
             model_uid = self._require_model(transaction, mutation, request)
             # Under the model's lock: registrations of a model are worked on in the order of their times.
             now = self._clock.now()
-            bundle = self._require_bundle(transaction, request, model_uid)
+            bundle = self._require_bundle(transaction, mutation.caller, request, model_uid)
             digest = content_digest(bundle.manifest_digest if bundle else "", request.facts)
             existing = transaction.versions.find_content(model_uid, digest) if request.is_same_content_reused else None
             if existing is not None and bundle is not None:
@@ -134,6 +137,7 @@ class Registration:
                 time=now,
             )
             transaction.versions.insert_pending(version)
+            require_within(transaction, request.model.tenant, Quota.VERSIONS)
             if request.is_validate_only:
                 transaction.discard()
                 return _Claimed(answer=b"")
@@ -162,10 +166,12 @@ class Registration:
             raise RegistrarError(Reason.MODEL_DELETED, f"model {key.name} is deleted", metadata={"model": key.name})
         return model.uid
 
-    def _require_bundle(self, transaction: Transaction, request: RegisterRequest, model_uid: str) -> Bundle | None:
+    def _require_bundle(
+        self, transaction: Transaction, caller: Caller, request: RegisterRequest, model_uid: str
+    ) -> Bundle | None:
         if not request.artifact_id:
             return None
-        bundle = find_bundle(transaction, ById(request.model.tenant, request.artifact_id))
+        bundle = find_bundle(transaction, _artifact(caller, request))
         if bundle.model_uid != model_uid:
             raise RegistrarError(Reason.ARTIFACT_NOT_FOUND, f"the bundle is not one of model {request.model.name}")
         return bundle
@@ -208,6 +214,10 @@ class Registration:
                 if failure is not None:
                     raise _unavailable(Reason(failure[0]), failure[1], uid)
                 return None
+
+
+def _artifact(caller: Caller, request: RegisterRequest) -> ById:
+    return ById(Permit(caller, Right.REGISTER, request.model.tenant), request.artifact_id)
 
 
 def _unavailable(reason: Reason, message: str, uid: str) -> RegistrarError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from registrar_server.application.authorization import model_not_found, tenant_not_found
 from registrar_server.application.ports.database import Transaction
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.models import Model
@@ -19,17 +20,10 @@ from registrar_server.domain.values import (
 from registrar_server.domain.versions import ModelVersion
 
 
-def model_not_found(key: ModelKey) -> RegistrarError:
-    """One answer for absent, reserved and another tenant's: nothing can be guessed from it."""
-    return RegistrarError(
-        Reason.MODEL_NOT_FOUND, f"there is no model {key.name}", metadata={"tenant": key.tenant, "model": key.name}
-    )
-
-
 def require_tenant(transaction: Transaction, tenant: str) -> None:
-    """Refuse a tenant that does not exist."""
-    if not transaction.models.has_tenant(tenant):
-        raise RegistrarError(Reason.TENANT_NOT_FOUND, f"there is no tenant {tenant}", metadata={"tenant": tenant})
+    """Refuse a tenant that does not exist or is deleted."""
+    if not transaction.tenants.exists(tenant):
+        raise tenant_not_found(tenant)
 
 
 def find_model(transaction: Transaction, key: ModelKey) -> Model:

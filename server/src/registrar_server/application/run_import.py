@@ -13,9 +13,10 @@ from registrar_server.application.ports.database import Database
 from registrar_server.application.ports.mlflow_registry import DatasetInput, MlflowRegistry, RunFacts, RunFile
 from registrar_server.application.versions import reread
 from registrar_server.domain import limits
+from registrar_server.domain.access import Caller
 from registrar_server.domain.bundles import Bundle, BundleFile, Manifest, collisions, guess_type, path_problem
 from registrar_server.domain.errors import Reason, RegistrarError
-from registrar_server.domain.values import GIT_COMMIT, RUN_ARTIFACT, Caller, Parameter, VersionState
+from registrar_server.domain.values import GIT_COMMIT, RUN_ARTIFACT, Parameter, VersionState
 from registrar_server.domain.versions import ArtifactLink, Dataset, Facts, ModelVersion, Provenance, content_digest
 
 _LEASE_BLOCK_BYTES = 64 * 2**20

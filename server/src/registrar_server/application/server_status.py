@@ -22,6 +22,17 @@ class ServerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginOptions:
+    """How people log in. An empty issuer or client id: they cannot by OIDC; `oidc_audience` is for providers who ask."""
+
+    is_authentication_required: bool = False
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_scopes: tuple[str, ...] = ()
+    oidc_audience: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CacheStatus:
     """How far this process's cache follows."""
 

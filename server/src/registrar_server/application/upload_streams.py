@@ -251,7 +251,7 @@ class _Stream:
         if not parts and not whole and not is_late:
             return
         with self._database.writing() as transaction:
-            if find_committed(transaction, UploadRef(self._session.model.tenant, self._session.uid)) is not None:
+            if transaction.bundles.get(self._session.uid) is not None:
                 return
             if is_late:
                 self._extended_at = now

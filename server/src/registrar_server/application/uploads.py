@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from registrar_server.application.authorization import Permit
 from registrar_server.application.bundle_claims import (
     Claimed,
     abort_store_uploads,
@@ -23,6 +24,7 @@ from registrar_server.application.ports.clock import Clock
 from registrar_server.application.ports.database import BundleClaim, Change, Database, PartKey, Transaction
 from registrar_server.application.ports.signals import Signals
 from registrar_server.domain import limits
+from registrar_server.domain.access import Caller, Right
 from registrar_server.domain.bundles import Bundle, BundleFile, Manifest
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.uploads import (
@@ -32,7 +34,7 @@ from registrar_server.domain.uploads import (
     UploadSession,
     positions,
 )
-from registrar_server.domain.values import Caller, ModelKey
+from registrar_server.domain.values import ModelKey
 
 SESSION_SECONDS = 24 * 3600
 """How long a session to which nothing is written keeps what it has."""
@@ -42,9 +44,9 @@ _POLL_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class UploadRef:
-    """Names a session, for a caller of this tenant."""
+    """Names a session, for a caller with this permit."""
 
-    tenant: str
+    permit: Permit
     uid: str
 
 
@@ -107,12 +109,13 @@ class Uploads:
         with self._database.reading() as transaction:
             # An empty file is sooner sent than copied.
             sought = [file for file in manifest.files if file.size_bytes]
-            sources = transaction.uploads.find_source(model.tenant, sought, readable_model_uids=None)
+            readable = caller.access.models(Right.READ, model.tenant)
+            sources = transaction.uploads.find_source(model.tenant, sought, readable=readable)
         files = [self._new_file(index, file, sources) for index, file in enumerate(manifest.files)]
         with self._database.writing() as transaction:
             now = self._clock.now()
             until = now + timedelta(seconds=SESSION_SECONDS)
-            claimed = claim_bundle(transaction, caller, model, manifest.digest, now=now, until=until)
+            claimed = claim_bundle(transaction, caller, model, manifest, now=now, until=until)
             if claimed.existing is not None:
                 return UploadStatus(claimed.existing)
             uid = claimed.claim.uid
@@ -158,7 +161,7 @@ class Uploads:
             if find_committed(transaction, ref) is not None:
                 raise RegistrarError(Reason.UPLOAD_COMMITTED, "the bundle is committed; it cannot be given up")
             session = transaction.uploads.find(ref.uid)
-            if session is not None and session.model.tenant == ref.tenant:
+            if session is not None and ref.permit.admits(session.model):
                 transaction.uploads.expire(ref.uid, time=self._clock.now())
         self._signals.wake_background()
 
@@ -313,19 +316,19 @@ class Uploads:
 def find_committed(transaction: Transaction, ref: UploadRef) -> Bundle | None:
     """The bundle that a session has become."""
     bundle = transaction.bundles.get(ref.uid)
-    return bundle if bundle is not None and bundle.model.tenant == ref.tenant else None
+    return bundle if bundle is not None and ref.permit.admits(bundle.model) else None
 
 
 def find_session(transaction: Transaction, ref: UploadRef) -> UploadSession:
-    """A session of the tenant; UPLOAD_NOT_FOUND."""
+    """A session that the caller may use; UPLOAD_NOT_FOUND."""
     session = transaction.uploads.find(ref.uid)
-    return require_session(session if session is not None and session.model.tenant == ref.tenant else None, ref.uid)
+    return require_session(session if session is not None and ref.permit.admits(session.model) else None, ref.uid)
 
 
 def lock_session(transaction: Transaction, ref: UploadRef) -> UploadSession:
     """The same, with its row locked."""
     session = transaction.uploads.lock(ref.uid)
-    return require_session(session if session is not None and session.model.tenant == ref.tenant else None, ref.uid)
+    return require_session(session if session is not None and ref.permit.admits(session.model) else None, ref.uid)
 
 
 def require_session(session: UploadSession | None, uid: str) -> UploadSession:

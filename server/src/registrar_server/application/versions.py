@@ -9,6 +9,7 @@ from datetime import datetime
 from registrar_server.application.models import PURGE_AFTER
 from registrar_server.application.mutations import Mutation, Mutations
 from registrar_server.application.ports.database import Change, Database, Transaction
+from registrar_server.application.quotas import Quota, require_within
 from registrar_server.application.resolution import (
     find_model,
     find_version,
@@ -128,6 +129,7 @@ class Versions:
                 return VersionChanged(version, 0)
             before = {"delete_time": version.delete_time.isoformat()}
             transaction.versions.set_deleted(version.uid, delete_time=None, purge_time=None, time=now)
+            require_within(transaction, ref.model.tenant, Quota.VERSIONS)
             return self._record(transaction, mutation, version, now, "version.undeleted", before, {})
 
         return self._mutations.run(mutation, action)

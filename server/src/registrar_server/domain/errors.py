@@ -66,6 +66,21 @@ class Reason(StrEnum):
     RANGE_NOT_MISSING = "RANGE_NOT_MISSING"
     WRITER_REPLACED = "WRITER_REPLACED"
     FILTER_INVALID = "FILTER_INVALID"
+    CREDENTIALS_MISSING = "CREDENTIALS_MISSING"
+    CREDENTIALS_INVALID = "CREDENTIALS_INVALID"
+    CREDENTIALS_EXPIRED = "CREDENTIALS_EXPIRED"
+    IDENTITY_PROVIDER_UNAVAILABLE = "IDENTITY_PROVIDER_UNAVAILABLE"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    TENANT_SUSPENDED = "TENANT_SUSPENDED"
+    TENANT_EXISTS = "TENANT_EXISTS"
+    TENANT_IN_USE = "TENANT_IN_USE"
+    ROLE_NOT_FOUND = "ROLE_NOT_FOUND"
+    ROLE_EXISTS = "ROLE_EXISTS"
+    ROLE_BUILT_IN = "ROLE_BUILT_IN"
+    ROLE_IN_USE = "ROLE_IN_USE"
+    ROLE_BINDING_NOT_FOUND = "ROLE_BINDING_NOT_FOUND"
+    TOKEN_NOT_FOUND = "TOKEN_NOT_FOUND"  # noqa: S105  (a reason's name, no secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +100,14 @@ class FailedPrecondition:
     description: str
 
 
+@dataclass(frozen=True, slots=True)
+class ExceededQuota:
+    """A quota that is used up: whose (`tenant:acme`), and what it allows."""
+
+    subject: str
+    description: str
+
+
 class RegistrarError(Exception):
     """A refusal with a stable reason. The message is for people and carries no backend's text."""
 
@@ -96,6 +119,7 @@ class RegistrarError(Exception):
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[Violation] = (),
         preconditions: Sequence[FailedPrecondition] = (),
+        quotas: Sequence[ExceededQuota] = (),
         retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
@@ -104,6 +128,7 @@ class RegistrarError(Exception):
         self.metadata = dict(metadata or {})
         self.violations = tuple(violations)
         self.preconditions = tuple(preconditions)
+        self.quotas = tuple(quotas)
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 
 from registrar_server.domain import limits
+from registrar_server.domain.access import (
+    ALIAS_PATTERN,
+    EVERYWHERE,
+    MEMBER,
+    MODEL_PATTERN,
+    ROLE_NAME,
+    SERVICE_NAME,
+    Grant,
+    NamePattern,
+    Right,
+)
 from registrar_server.domain.errors import InvalidRequest, Violation
 from registrar_server.domain.lifecycle import is_reserved_alias
 from registrar_server.domain.semantic_versions import SEMANTIC_VERSION, SemanticRange
+from registrar_server.domain.tenants import Quotas
 from registrar_server.domain.values import (
     ALIAS_NAME,
     MODEL_NAME,
@@ -64,6 +76,67 @@ class Checker:
         return self.pattern(
             field, value, TENANT_NAME, "2 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit"
         )
+
+    def tenant_or_all(self, field: str, value: str) -> str:
+        """A tenant's name, or `*` for all."""
+        return value if value == EVERYWHERE else self.tenant(field, value)
+
+    def role_name(self, field: str, value: str) -> str:
+        """A role's name."""
+        return self.pattern(field, value, ROLE_NAME, "[a-z][a-z0-9-]{0,62}")
+
+    def service_name(self, field: str, value: str) -> str:
+        """A service's name."""
+        return self.pattern(field, value, SERVICE_NAME, "[a-z0-9][a-z0-9._-]{0,62}")
+
+    def member(self, field: str, value: str) -> str:
+        """Who is bound to a role."""
+        return self.pattern(
+            field, value, MEMBER, "user:NAME, group:NAME or certificate:NAME, of at most 256 characters in all"
+        )
+
+    def user(self, field: str, value: str) -> str:
+        """A member that is a user."""
+        if value and not value.startswith("user:"):
+            self.fail(field, "must be user:NAME")
+            return value
+        return self.member(field, value)
+
+    def model_pattern(self, field: str, value: str) -> NamePattern:
+        """Which models; empty: all."""
+        text = self.pattern(field, value or "*", MODEL_PATTERN, "a model's name, or the beginning of one with * behind")
+        return NamePattern(text)
+
+    def grants(self, field: str, grants: Sequence[Grant]) -> tuple[Grant, ...]:
+        """What a role allows: something, and each limit with the right that it is for."""
+        if not grants:
+            self.fail(field, "is required")
+        self.count(field, grants, limits.GRANTS)
+        for index, grant in enumerate(grants):
+            at = f"{field}[{index}]"
+            self._limit(f"{at}.stages", grant.stages, grant.right, Right.PROMOTE)
+            self._limit(f"{at}.alias_patterns", grant.alias_patterns, grant.right, Right.MOVE_ALIAS)
+            self._limit(f"{at}.approver_roles", grant.approver_roles, grant.right, Right.APPROVE)
+            for place, pattern in enumerate(grant.alias_patterns):
+                wanted = "an alias, or the beginning of one with * behind"
+                self.pattern(f"{at}.alias_patterns[{place}]", pattern.text, ALIAS_PATTERN, wanted)
+            for place, role in enumerate(grant.approver_roles):
+                self.role_name(f"{at}.approver_roles[{place}]", role)
+        return tuple(grants)
+
+    def quotas(self, field: str, quotas: Quotas) -> Quotas:
+        """What a tenant may hold."""
+        for name in ("models", "versions", "bytes", "concurrent_transfers"):
+            value: int | None = getattr(quotas, name)
+            if value is not None and not 0 <= value < 2**63:
+                self.fail(f"{field}.{name}", "must be from 0 to 9223372036854775807")
+        return quotas
+
+    def token_seconds(self, field: str, seconds: float) -> float:
+        """How long a token holds."""
+        if not limits.TOKEN_SECONDS_MINIMUM <= seconds <= limits.TOKEN_SECONDS_MAXIMUM:
+            self.fail(field, "must be from 1 minute to 366 days")
+        return seconds
 
     def alias(self, field: str, value: str) -> str:
         """An alias that may be read."""
@@ -150,6 +223,12 @@ class Checker:
             if value in seen:
                 self.fail(f"{field}[{index}]", "is there twice")
             seen.add(value)
+
+    def _limit(self, field: str, limit: Sequence[object], right: Right, meant: Right) -> None:
+        if limit and right is not meant:
+            self.fail(field, f"is for the right to {meant.value.replace('_', ' ')} only")
+        self.count(field, limit, limits.GRANTS)
+        self.unique(field, limit)
 
 
 @contextmanager

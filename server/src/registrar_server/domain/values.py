@@ -120,12 +120,3 @@ class VersionRef:
 
     model: ModelKey
     selector: Selector
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who a request comes from, and for which tenant it speaks when it names none."""
-
-    actor: str
-    tenant: str
-    roles: tuple[str, ...] = ()

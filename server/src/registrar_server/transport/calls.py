@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from google.protobuf.message import Message
 
 from registrar_server.application.mutations import Mutation
-from registrar_server.domain.values import Caller
+from registrar_server.domain.access import Caller
 
 
 @dataclass(slots=True)
@@ -23,6 +23,8 @@ class Call:
     """The identity of this attempt in logs and trailers (`x-request-id`), not the mutation's."""
     caller: Caller
     peer: str
+    authorization: str = field(default="", repr=False)
+    """What the caller sent under that name: a secret."""
     bytes_in: int = 0
     bytes_out: int = 0
     refusal: str = ""

@@ -67,6 +67,21 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
     Reason.RANGE_NOT_MISSING: grpc.StatusCode.OUT_OF_RANGE,
     Reason.WRITER_REPLACED: grpc.StatusCode.ABORTED,
     Reason.FILTER_INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.CREDENTIALS_MISSING: grpc.StatusCode.UNAUTHENTICATED,
+    Reason.CREDENTIALS_INVALID: grpc.StatusCode.UNAUTHENTICATED,
+    Reason.CREDENTIALS_EXPIRED: grpc.StatusCode.UNAUTHENTICATED,
+    Reason.IDENTITY_PROVIDER_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    Reason.PERMISSION_DENIED: grpc.StatusCode.PERMISSION_DENIED,
+    Reason.QUOTA_EXCEEDED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.TENANT_SUSPENDED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.TENANT_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.TENANT_IN_USE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.ROLE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.ROLE_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.ROLE_BUILT_IN: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.ROLE_IN_USE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.ROLE_BINDING_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.TOKEN_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
 }
 
 # What is sent of a list of violations: trailers larger than a few kilobytes are refused by clients and proxies.
@@ -94,6 +109,11 @@ def to_status(error: RegistrarError) -> grpc.Status:
         for condition in error.preconditions:
             failure.violations.add(type=condition.type, subject=condition.subject, description=condition.description)
         _pack(status, failure)
+    if error.quotas:
+        exceeded = error_details_pb2.QuotaFailure()
+        for quota in error.quotas:
+            exceeded.violations.add(subject=quota.subject, description=quota.description)
+        _pack(status, exceeded)
     if error.retry_after_seconds is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(int(error.retry_after_seconds * 1e9))

@@ -9,12 +9,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from google.protobuf.message import Message
 
 from registrar_server.domain import limits
 from registrar_server.domain.errors import Reason, RegistrarError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def page_size(asked: int, *, default: int = limits.PAGE_SIZE, maximum: int = limits.PAGE_SIZE_MAXIMUM) -> int:
@@ -41,6 +44,22 @@ def decode_token(request: Message, token: str, *kinds: type[str | int]) -> list[
     if not is_well_formed or fingerprint != _fingerprint(request):
         raise _invalid()
     return key
+
+
+def encode_place(request: Message, time: datetime, uid: str) -> str:
+    """Token of the page after what was made then, and has that id."""
+    return encode_token(request, [(time - _EPOCH) // timedelta(microseconds=1), uid])
+
+
+def decode_place(request: Message, token: str) -> tuple[datetime, str] | None:
+    """The place in a token of `encode_place`, None for the first page; PAGE_TOKEN_INVALID."""
+    key = decode_token(request, token, int, str)
+    if key is None:
+        return None
+    try:
+        return _EPOCH + timedelta(microseconds=int(key[0])), str(key[1])
+    except OverflowError:
+        raise _invalid() from None
 
 
 def _is_key_part(part: str | int, kind: type[str | int]) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import grpc
 from grpc_channelz.v1 import channelz
@@ -21,8 +22,10 @@ from registrar.v1 import (
     model_version_service_pb2,
     model_version_service_pb2_grpc,
 )
+from registrar_server.application.administration.administration import Administration
 from registrar_server.application.aliases import Aliases
 from registrar_server.application.artifacts import Artifacts
+from registrar_server.application.authentication import Authentication
 from registrar_server.application.downloads import Downloads
 from registrar_server.application.event_tail import EventTail
 from registrar_server.application.lifecycle import Lifecycle
@@ -31,16 +34,20 @@ from registrar_server.application.ports.metrics import Metrics
 from registrar_server.application.registration import Registration
 from registrar_server.application.reply_cache import ReplyCache
 from registrar_server.application.search.searching import Searching
-from registrar_server.application.server_status import ServerFacts, ServerStatus
+from registrar_server.application.server_status import LoginOptions, ServerFacts, ServerStatus
+from registrar_server.application.transfers import Transfers
 from registrar_server.application.upload_streams import UploadStreams
 from registrar_server.application.uploads import Uploads
 from registrar_server.application.verification import Verification
 from registrar_server.application.versions import Versions
 from registrar_server.domain import limits
+from registrar_server.domain.errors import RegistrarError
+from registrar_server.transport.admission import Admission
 from registrar_server.transport.call_metrics import CallMetrics
+from registrar_server.transport.credentials import read_credentials
 from registrar_server.transport.framing import add_artifact_service
 from registrar_server.transport.interceptors.access_log import AccessLog
-from registrar_server.transport.interceptors.call_context import CallContext
+from registrar_server.transport.interceptors.call_context import call_context
 from registrar_server.transport.interceptors.errors import error_guard
 from registrar_server.transport.interceptors.guard import Guard, GuardInterceptor
 from registrar_server.transport.reflection import add_reflection
@@ -72,6 +79,7 @@ _CHANNELZ = "grpc.channelz.v1.Channelz"
 class UseCases:
     """Everything that the services call."""
 
+    authentication: Authentication
     models: Models
     versions: Versions
     searching: Searching
@@ -82,17 +90,19 @@ class UseCases:
     uploads: Uploads
     upload_streams: UploadStreams
     downloads: Downloads
+    transfers: Transfers
     verification: Verification
     replies: ReplyCache
     tail: EventTail
     status: ServerStatus
+    administration: Administration
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """How a server is run. Threads beyond the slots of all kinds are what small calls can count on.
 
-    `transfer_slots` bounds uploads, and downloads by themselves. `is_bulk`: only transfers and GetServerInfo are served.
+    `transfer_slots` bounds uploads, and downloads by themselves. `is_bulk`: only transfers and administration are served.
     `transfer_cores`: where transfers may run although the process keeps to one core; empty: where everything runs.
     """
 
@@ -103,6 +113,7 @@ class ServerSettings:
     connection_age_seconds: float = 1800.0
     is_bulk: bool = False
     transfer_cores: frozenset[int] = frozenset()
+    login: LoginOptions = field(default_factory=LoginOptions)
 
 
 class RegistrarServer:
@@ -117,10 +128,17 @@ class RegistrarServer:
         guards: Sequence[Guard] = (),
     ) -> None:
         self.call_metrics = CallMetrics(metrics, threads=settings.threads) if metrics is not None else None
+        self._authentication = use_cases.authentication
+        self._transfers = use_cases.transfers
+        self._admission = Admission(use_cases.authentication, read_credentials)
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="rpc")
         self._grpc = grpc.server(
             self._pool,
-            interceptors=[GuardInterceptor(CallContext(), *guards, AccessLog(self.call_metrics), error_guard)],
+            interceptors=[
+                GuardInterceptor(
+                    call_context, *guards, AccessLog(self.call_metrics), error_guard, admit=self._admission.wrap
+                )
+            ],
             options=_options(settings),
         )
         self._health = health.HealthServicer()
@@ -128,9 +146,14 @@ class RegistrarServer:
         self._names = BULK_SERVICE_NAMES if settings.is_bulk else SERVICE_NAMES
         self._add_services(use_cases, facts, settings)
 
-    def listen(self, address: str) -> int:
-        """Bind `host:port`; the port bound. The port may be shared with the other workers (SO_REUSEPORT)."""
-        return self._grpc.add_insecure_port(address)
+    def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
+        """Bind `host:port`, with TLS where there are credentials; the port bound.
+
+        The port may be shared with the other workers (SO_REUSEPORT).
+        """
+        if credentials is None:
+            return self._grpc.add_insecure_port(address)
+        return self._grpc.add_secure_port(address, credentials)
 
     def start(self) -> None:
         """Serve, and say so."""
@@ -139,10 +162,17 @@ class RegistrarServer:
         for name in ("", CACHE_HEALTH, *self._names):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
-    def report_cache(self) -> None:
-        """Say whether the cache follows what other processes change; to be called now and then."""
+    def look_after(self) -> None:
+        """Say whether the cache follows what other processes change, and cut off who may not go on.
+
+        To be called twice a second: so soon a revocation reaches streams.
+        """
         status = health_pb2.HealthCheckResponse
         self._health.set(CACHE_HEALTH, status.NOT_SERVING if self._tail.is_degraded else status.SERVING)
+        self._admission.cut_streams()
+        with suppress(RegistrarError):
+            self._authentication.flush_uses()
+            self._transfers.keep()
 
     def stop(self, grace_seconds: float) -> None:
         """Say NOT_SERVING, take no more calls, let those under way end, cut off what is left after the grace."""
@@ -165,10 +195,12 @@ class RegistrarServer:
             upload_slots=uploads,
             download_slots=downloads,
             wait_slots=waits,
+            transfers=use_cases.transfers,
             stall_seconds=settings.stall_seconds,
         )
         add_artifact_service(artifacts, self._grpc)
-        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(use_cases.status, facts), self._grpc)
+        admin = AdminServicer(use_cases.status, facts, settings.login, use_cases.administration)
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._grpc)
         if not settings.is_bulk:
             self._add_small_calls(use_cases, waits, downloads)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)

@@ -19,6 +19,7 @@ from registrar_server.application.clearing import Clearing
 from registrar_server.application.mirroring import Mirroring
 from registrar_server.application.ports.clock import SystemClock
 from registrar_server.application.ports.mlflow_registry import MlflowRegistry
+from registrar_server.application.provisioning import Provisioning
 from registrar_server.application.registering import Registering
 from registrar_server.application.run_import import RunImport
 from registrar_server.application.upload_finishing import UploadFinishing
@@ -49,7 +50,9 @@ def build_background(config: Config, run_directory: Path, stack: ExitStack) -> t
     registering = Registering(database, mlflow, runs, clock, signals, holder)
     mirroring = Mirroring(database, mlflow, clock, holder)
     finishing = UploadFinishing(database, store, clock, signals, holder)
-    background = Background(database, clock, registering, mirroring, finishing, Clearing(database, store, clock))
+    clearing = Clearing(database, store, clock)
+    provisioning = Provisioning(database, mlflow, clock)
+    background = Background(database, clock, registering, mirroring, finishing, clearing, provisioning)
     metrics = open_metrics(config, run_directory)
     if metrics is not None:
         workers: dict[str, CountsFailures] = {

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from registrar_server.adapters.metrics.sampler import Sampler
 from registrar_server.adapters.metrics.table import MetricTable
+from registrar_server.addresses import split_address
 from registrar_server.application.ports.database import Database
 from registrar_server.application.ports.metrics import Counter, Gauge
-from registrar_server.config import Config, split_address
+from registrar_server.config import Config
 from registrar_server.domain.errors import RegistrarError
 
 if TYPE_CHECKING:

@@ -21,8 +21,11 @@ def prepare(config: Config, stack: ExitStack) -> Config:
         starting = pool.submit(_start_embedded, config) if config.is_s3_embedded else None
         # Imported while the store starts: this and SQLAlchemy are half of what a start takes.
         from registrar_server.adapters.database.migrate import migrate
+        from registrar_server.wiring.access import apply_declaration, read_declaration
 
+        declaration = read_declaration(config)
         before, after = migrate(config.database_url, tenant_names=config.tenants)
+        apply_declaration(config, declaration)
     if before != after:
         _log.info("database.migrated", before=before, after=after)
     if starting is not None:

@@ -7,6 +7,7 @@ from importlib.metadata import version as distribution_version
 from pathlib import Path
 
 from registrar_server.adapters.local_signals import WorkerSignals
+from registrar_server.application.administration.administration import Administration
 from registrar_server.application.aliases import Aliases
 from registrar_server.application.artifacts import Artifacts
 from registrar_server.application.bundle_writer import BundleWriter
@@ -19,13 +20,15 @@ from registrar_server.application.ports.clock import SystemClock
 from registrar_server.application.registration import Registration
 from registrar_server.application.reply_cache import ReplyCache
 from registrar_server.application.search.searching import Searching
-from registrar_server.application.server_status import ServerFacts, ServerStatus
+from registrar_server.application.server_status import LoginOptions, ServerFacts, ServerStatus
+from registrar_server.application.transfers import Transfers
 from registrar_server.application.upload_streams import UploadStreams
 from registrar_server.application.uploads import Uploads
 from registrar_server.application.verification import Verification
 from registrar_server.application.versions import Versions
 from registrar_server.config import Config
 from registrar_server.transport.server import RegistrarServer, ServerSettings, UseCases
+from registrar_server.wiring.authentication import open_authentication
 from registrar_server.wiring.instruments import open_instruments
 from registrar_server.wiring.resources import open_database, open_store
 
@@ -56,8 +59,11 @@ def _build(
     verification = Verification(database, store, clock)
     replies = ReplyCache(0.0 if is_bulk else config.cache_ttl_seconds)
     database.tell_commits(replies.commit)
-    tail = EventTail(database, replies)
+    authentication = open_authentication(config, database, clock)
+    database.tell_commits(authentication.notice)
+    tail = EventTail(database, replies, authentication)
     use_cases = UseCases(
+        authentication=authentication,
         models=Models(database, mutations),
         versions=Versions(database, mutations),
         searching=Searching(database),
@@ -68,10 +74,12 @@ def _build(
         uploads=Uploads(database, store, clock, signals),
         upload_streams=UploadStreams(database, store, clock, signals),
         downloads=Downloads(database, store, clock),
+        transfers=Transfers(database, clock, lambda: authentication.changes),
         verification=verification,
         replies=replies,
         tail=tail,
         status=ServerStatus(database, replies, tail),
+        administration=Administration.on(database, mutations, clock),
     )
     facts = ServerFacts(
         version=distribution_version("registrar-server"),
@@ -87,6 +95,13 @@ def _build(
         stall_seconds=config.stall_seconds,
         is_bulk=is_bulk,
         transfer_cores=transfer_cores,
+        login=LoginOptions(
+            is_authentication_required=config.is_authentication_required,
+            oidc_issuer=config.oidc_issuer,
+            oidc_client_id=config.oidc_client_id,
+            oidc_scopes=config.oidc_scopes if config.oidc_issuer else (),
+            oidc_audience=config.oidc_audience if config.oidc_issuer else "",
+        ),
     )
     server = RegistrarServer(use_cases, facts, settings, instruments.table, instruments.guards)
     instruments.watch_server(server, replies, tail, stack)

@@ -26,7 +26,14 @@ if _version_not_supported:
 
 
 class AdminServiceStub(object):
-    """AdminService tells about the server itself.
+    """AdminService tells about the server and about callers, and manages who may do what: roles, their bindings, tokens, tenants.
+
+    Every RPC can also fail with UNAVAILABLE (DATABASE_UNAVAILABLE, DATABASE_BUSY: try again after RetryInfo) and
+    INVALID_ARGUMENT (INVALID_FIELD: every wrong field is named at once). Any RPC of this API that needs credentials can
+    fail with UNAUTHENTICATED (CREDENTIALS_MISSING, CREDENTIALS_INVALID, CREDENTIALS_EXPIRED), UNAVAILABLE
+    IDENTITY_PROVIDER_UNAVAILABLE, PERMISSION_DENIED PERMISSION_DENIED, NOT_FOUND TENANT_NOT_FOUND, and, outside of this
+    service, FAILED_PRECONDITION TENANT_SUSPENDED. Changes of roles, bindings, tokens and tenants take effect within a second
+    in every process.
     """
 
     def __init__(self, channel):
@@ -40,10 +47,127 @@ class AdminServiceStub(object):
                 request_serializer=registrar_dot_v1_dot_admin__service__pb2.GetServerInfoRequest.SerializeToString,
                 response_deserializer=registrar_dot_v1_dot_admin__service__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
+        self.GetLoginOptions = channel.unary_unary(
+                '/registrar.v1.AdminService/GetLoginOptions',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.GetLoginOptionsRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.GetLoginOptionsResponse.FromString,
+                _registered_method=True)
+        self.GetCaller = channel.unary_unary(
+                '/registrar.v1.AdminService/GetCaller',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.GetCallerRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.GetCallerResponse.FromString,
+                _registered_method=True)
+        self.CreateRole = channel.unary_unary(
+                '/registrar.v1.AdminService/CreateRole',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.CreateRoleRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.CreateRoleResponse.FromString,
+                _registered_method=True)
+        self.GetRole = channel.unary_unary(
+                '/registrar.v1.AdminService/GetRole',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.GetRoleRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.GetRoleResponse.FromString,
+                _registered_method=True)
+        self.ListRoles = channel.unary_unary(
+                '/registrar.v1.AdminService/ListRoles',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.ListRolesRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.ListRolesResponse.FromString,
+                _registered_method=True)
+        self.UpdateRole = channel.unary_unary(
+                '/registrar.v1.AdminService/UpdateRole',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.UpdateRoleRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.UpdateRoleResponse.FromString,
+                _registered_method=True)
+        self.DeleteRole = channel.unary_unary(
+                '/registrar.v1.AdminService/DeleteRole',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.DeleteRoleRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.DeleteRoleResponse.FromString,
+                _registered_method=True)
+        self.CreateRoleBinding = channel.unary_unary(
+                '/registrar.v1.AdminService/CreateRoleBinding',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.CreateRoleBindingRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.CreateRoleBindingResponse.FromString,
+                _registered_method=True)
+        self.ListRoleBindings = channel.unary_unary(
+                '/registrar.v1.AdminService/ListRoleBindings',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.ListRoleBindingsRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.ListRoleBindingsResponse.FromString,
+                _registered_method=True)
+        self.DeleteRoleBinding = channel.unary_unary(
+                '/registrar.v1.AdminService/DeleteRoleBinding',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.DeleteRoleBindingRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.DeleteRoleBindingResponse.FromString,
+                _registered_method=True)
+        self.CreateToken = channel.unary_unary(
+                '/registrar.v1.AdminService/CreateToken',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.CreateTokenRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.CreateTokenResponse.FromString,
+                _registered_method=True)
+        self.ListTokens = channel.unary_unary(
+                '/registrar.v1.AdminService/ListTokens',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.ListTokensResponse.FromString,
+                _registered_method=True)
+        self.RevokeToken = channel.unary_unary(
+                '/registrar.v1.AdminService/RevokeToken',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.RevokeTokenResponse.FromString,
+                _registered_method=True)
+        self.RevokeSessions = channel.unary_unary(
+                '/registrar.v1.AdminService/RevokeSessions',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.RevokeSessionsRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.RevokeSessionsResponse.FromString,
+                _registered_method=True)
+        self.CreateTenant = channel.unary_unary(
+                '/registrar.v1.AdminService/CreateTenant',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.CreateTenantRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.CreateTenantResponse.FromString,
+                _registered_method=True)
+        self.GetTenant = channel.unary_unary(
+                '/registrar.v1.AdminService/GetTenant',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.GetTenantRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.GetTenantResponse.FromString,
+                _registered_method=True)
+        self.ListTenants = channel.unary_unary(
+                '/registrar.v1.AdminService/ListTenants',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.ListTenantsRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.ListTenantsResponse.FromString,
+                _registered_method=True)
+        self.UpdateTenant = channel.unary_unary(
+                '/registrar.v1.AdminService/UpdateTenant',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.UpdateTenantRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.UpdateTenantResponse.FromString,
+                _registered_method=True)
+        self.SuspendTenant = channel.unary_unary(
+                '/registrar.v1.AdminService/SuspendTenant',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.SuspendTenantRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.SuspendTenantResponse.FromString,
+                _registered_method=True)
+        self.ResumeTenant = channel.unary_unary(
+                '/registrar.v1.AdminService/ResumeTenant',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.ResumeTenantRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.ResumeTenantResponse.FromString,
+                _registered_method=True)
+        self.DeleteTenant = channel.unary_unary(
+                '/registrar.v1.AdminService/DeleteTenant',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.DeleteTenantRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.DeleteTenantResponse.FromString,
+                _registered_method=True)
+        self.UndeleteTenant = channel.unary_unary(
+                '/registrar.v1.AdminService/UndeleteTenant',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.UndeleteTenantRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.UndeleteTenantResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
-    """AdminService tells about the server itself.
+    """AdminService tells about the server and about callers, and manages who may do what: roles, their bindings, tokens, tenants.
+
+    Every RPC can also fail with UNAVAILABLE (DATABASE_UNAVAILABLE, DATABASE_BUSY: try again after RetryInfo) and
+    INVALID_ARGUMENT (INVALID_FIELD: every wrong field is named at once). Any RPC of this API that needs credentials can
+    fail with UNAUTHENTICATED (CREDENTIALS_MISSING, CREDENTIALS_INVALID, CREDENTIALS_EXPIRED), UNAVAILABLE
+    IDENTITY_PROVIDER_UNAVAILABLE, PERMISSION_DENIED PERMISSION_DENIED, NOT_FOUND TENANT_NOT_FOUND, and, outside of this
+    service, FAILED_PRECONDITION TENANT_SUSPENDED. Changes of roles, bindings, tokens and tenants take effect within a second
+    in every process.
     """
 
     def GetServerInfo(self, request, context):
@@ -51,6 +175,210 @@ class AdminServiceServicer(object):
         MLflow is.
 
         Errors: UNAVAILABLE DATABASE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLoginOptions(self, request, context):
+        """GetLoginOptions says how people can log in, to those who have not yet.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCaller(self, request, context):
+        """GetCaller says who the caller is taken for, and what it may do where.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateRole(self, request, context):
+        """CreateRole makes a role.
+
+        Errors: ALREADY_EXISTS ROLE_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRole(self, request, context):
+        """GetRole reads one role of a tenant, or of all tenants.
+
+        Errors: NOT_FOUND ROLE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRoles(self, request, context):
+        """ListRoles lists the roles that can be bound in a tenant: its own, those of all tenants, those built in.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateRole(self, request, context):
+        """UpdateRole changes what a role allows, for everybody who has it.
+
+        Errors: NOT_FOUND ROLE_NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION ROLE_BUILT_IN; INVALID_ARGUMENT
+        REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRole(self, request, context):
+        """DeleteRole removes a role that nobody has.
+
+        Errors: NOT_FOUND ROLE_NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION ROLE_BUILT_IN, ROLE_IN_USE;
+        INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateRoleBinding(self, request, context):
+        """CreateRoleBinding gives a member a role. The same binding twice is one.
+
+        Errors: NOT_FOUND ROLE_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRoleBindings(self, request, context):
+        """ListRoleBindings lists the bindings of a tenant; `*` lists those that hold in all tenants.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRoleBinding(self, request, context):
+        """DeleteRoleBinding takes a role from a member.
+
+        Errors: NOT_FOUND ROLE_BINDING_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateToken(self, request, context):
+        """CreateToken makes a credential for a service, and tells its secret this once.
+
+        A repeated call with the same request id answers with the token and without the secret.
+        Errors: NOT_FOUND ROLE_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokens(self, request, context):
+        """ListTokens lists the tokens of a tenant, without their secrets.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeToken(self, request, context):
+        """RevokeToken ends a token for good, within a second. Repeating it changes nothing.
+
+        Errors: NOT_FOUND TOKEN_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeSessions(self, request, context):
+        """RevokeSessions refuses every OIDC token that was issued to a user up to now; who may still log in gets a new one.
+
+        Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateTenant(self, request, context):
+        """CreateTenant makes a tenant.
+
+        Errors: ALREADY_EXISTS TENANT_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTenant(self, request, context):
+        """GetTenant reads a tenant and what it holds; its own administrators may.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTenants(self, request, context):
+        """ListTenants lists the tenants in the order of their names.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateTenant(self, request, context):
+        """UpdateTenant changes description and quotas. A quota below what is there only stops more from coming.
+
+        Errors: ABORTED ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuspendTenant(self, request, context):
+        """SuspendTenant has a tenant refuse everything but its administration. URLs that were handed out hold until they expire.
+        Repeating it changes nothing.
+
+        Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeTenant(self, request, context):
+        """ResumeTenant ends a suspension. Repeating it changes nothing.
+
+        Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTenant(self, request, context):
+        """DeleteTenant makes a tenant and all that it holds vanish; until its purge time it can be brought back. Repeating it
+        changes nothing. The tenant `default` cannot be deleted.
+
+        Errors: ABORTED ETAG_MISMATCH; FAILED_PRECONDITION TENANT_IN_USE while one of its versions is in production, unless
+        `force` is set; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeleteTenant(self, request, context):
+        """UndeleteTenant brings a deleted tenant back as it was. Repeating it changes nothing.
+
+        Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -64,6 +392,116 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=registrar_dot_v1_dot_admin__service__pb2.GetServerInfoRequest.FromString,
                     response_serializer=registrar_dot_v1_dot_admin__service__pb2.GetServerInfoResponse.SerializeToString,
             ),
+            'GetLoginOptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLoginOptions,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.GetLoginOptionsRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.GetLoginOptionsResponse.SerializeToString,
+            ),
+            'GetCaller': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCaller,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.GetCallerRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.GetCallerResponse.SerializeToString,
+            ),
+            'CreateRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRole,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.CreateRoleRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.CreateRoleResponse.SerializeToString,
+            ),
+            'GetRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRole,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.GetRoleRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.GetRoleResponse.SerializeToString,
+            ),
+            'ListRoles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRoles,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.ListRolesRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.ListRolesResponse.SerializeToString,
+            ),
+            'UpdateRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateRole,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.UpdateRoleRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.UpdateRoleResponse.SerializeToString,
+            ),
+            'DeleteRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRole,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.DeleteRoleRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.DeleteRoleResponse.SerializeToString,
+            ),
+            'CreateRoleBinding': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRoleBinding,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.CreateRoleBindingRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.CreateRoleBindingResponse.SerializeToString,
+            ),
+            'ListRoleBindings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRoleBindings,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.ListRoleBindingsRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.ListRoleBindingsResponse.SerializeToString,
+            ),
+            'DeleteRoleBinding': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRoleBinding,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.DeleteRoleBindingRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.DeleteRoleBindingResponse.SerializeToString,
+            ),
+            'CreateToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateToken,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.CreateTokenRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.CreateTokenResponse.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.ListTokensRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.ListTokensResponse.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.RevokeTokenResponse.SerializeToString,
+            ),
+            'RevokeSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeSessions,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.RevokeSessionsRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.RevokeSessionsResponse.SerializeToString,
+            ),
+            'CreateTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTenant,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.CreateTenantRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.CreateTenantResponse.SerializeToString,
+            ),
+            'GetTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTenant,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.GetTenantRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.GetTenantResponse.SerializeToString,
+            ),
+            'ListTenants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenants,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.ListTenantsRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.ListTenantsResponse.SerializeToString,
+            ),
+            'UpdateTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTenant,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.UpdateTenantRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.UpdateTenantResponse.SerializeToString,
+            ),
+            'SuspendTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendTenant,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.SuspendTenantRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.SuspendTenantResponse.SerializeToString,
+            ),
+            'ResumeTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeTenant,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.ResumeTenantRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.ResumeTenantResponse.SerializeToString,
+            ),
+            'DeleteTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTenant,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.DeleteTenantRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.DeleteTenantResponse.SerializeToString,
+            ),
+            'UndeleteTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteTenant,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.UndeleteTenantRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.UndeleteTenantResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'registrar.v1.AdminService', rpc_method_handlers)
@@ -73,7 +511,14 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService(object):
-    """AdminService tells about the server itself.
+    """AdminService tells about the server and about callers, and manages who may do what: roles, their bindings, tokens, tenants.
+
+    Every RPC can also fail with UNAVAILABLE (DATABASE_UNAVAILABLE, DATABASE_BUSY: try again after RetryInfo) and
+    INVALID_ARGUMENT (INVALID_FIELD: every wrong field is named at once). Any RPC of this API that needs credentials can
+    fail with UNAUTHENTICATED (CREDENTIALS_MISSING, CREDENTIALS_INVALID, CREDENTIALS_EXPIRED), UNAVAILABLE
+    IDENTITY_PROVIDER_UNAVAILABLE, PERMISSION_DENIED PERMISSION_DENIED, NOT_FOUND TENANT_NOT_FOUND, and, outside of this
+    service, FAILED_PRECONDITION TENANT_SUSPENDED. Changes of roles, bindings, tokens and tenants take effect within a second
+    in every process.
     """
 
     @staticmethod
@@ -93,6 +538,600 @@ class AdminService(object):
             '/registrar.v1.AdminService/GetServerInfo',
             registrar_dot_v1_dot_admin__service__pb2.GetServerInfoRequest.SerializeToString,
             registrar_dot_v1_dot_admin__service__pb2.GetServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLoginOptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/GetLoginOptions',
+            registrar_dot_v1_dot_admin__service__pb2.GetLoginOptionsRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.GetLoginOptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCaller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/GetCaller',
+            registrar_dot_v1_dot_admin__service__pb2.GetCallerRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.GetCallerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/CreateRole',
+            registrar_dot_v1_dot_admin__service__pb2.CreateRoleRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.CreateRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/GetRole',
+            registrar_dot_v1_dot_admin__service__pb2.GetRoleRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.GetRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRoles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/ListRoles',
+            registrar_dot_v1_dot_admin__service__pb2.ListRolesRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.ListRolesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/UpdateRole',
+            registrar_dot_v1_dot_admin__service__pb2.UpdateRoleRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.UpdateRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/DeleteRole',
+            registrar_dot_v1_dot_admin__service__pb2.DeleteRoleRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.DeleteRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRoleBinding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/CreateRoleBinding',
+            registrar_dot_v1_dot_admin__service__pb2.CreateRoleBindingRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.CreateRoleBindingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRoleBindings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/ListRoleBindings',
+            registrar_dot_v1_dot_admin__service__pb2.ListRoleBindingsRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.ListRoleBindingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRoleBinding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/DeleteRoleBinding',
+            registrar_dot_v1_dot_admin__service__pb2.DeleteRoleBindingRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.DeleteRoleBindingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/CreateToken',
+            registrar_dot_v1_dot_admin__service__pb2.CreateTokenRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.CreateTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/ListTokens',
+            registrar_dot_v1_dot_admin__service__pb2.ListTokensRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.ListTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/RevokeToken',
+            registrar_dot_v1_dot_admin__service__pb2.RevokeTokenRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.RevokeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/RevokeSessions',
+            registrar_dot_v1_dot_admin__service__pb2.RevokeSessionsRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.RevokeSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/CreateTenant',
+            registrar_dot_v1_dot_admin__service__pb2.CreateTenantRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.CreateTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/GetTenant',
+            registrar_dot_v1_dot_admin__service__pb2.GetTenantRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.GetTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/ListTenants',
+            registrar_dot_v1_dot_admin__service__pb2.ListTenantsRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.ListTenantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/UpdateTenant',
+            registrar_dot_v1_dot_admin__service__pb2.UpdateTenantRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.UpdateTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/SuspendTenant',
+            registrar_dot_v1_dot_admin__service__pb2.SuspendTenantRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.SuspendTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/ResumeTenant',
+            registrar_dot_v1_dot_admin__service__pb2.ResumeTenantRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.ResumeTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/DeleteTenant',
+            registrar_dot_v1_dot_admin__service__pb2.DeleteTenantRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.DeleteTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeleteTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/UndeleteTenant',
+            registrar_dot_v1_dot_admin__service__pb2.UndeleteTenantRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.UndeleteTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,

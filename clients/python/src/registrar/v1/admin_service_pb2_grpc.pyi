@@ -27,7 +27,15 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """AdminService tells about the server itself."""
+    """AdminService tells about the server and about callers, and manages who may do what: roles, their bindings, tokens, tenants.
+
+    Every RPC can also fail with UNAVAILABLE (DATABASE_UNAVAILABLE, DATABASE_BUSY: try again after RetryInfo) and
+    INVALID_ARGUMENT (INVALID_FIELD: every wrong field is named at once). Any RPC of this API that needs credentials can
+    fail with UNAUTHENTICATED (CREDENTIALS_MISSING, CREDENTIALS_INVALID, CREDENTIALS_EXPIRED), UNAVAILABLE
+    IDENTITY_PROVIDER_UNAVAILABLE, PERMISSION_DENIED PERMISSION_DENIED, NOT_FOUND TENANT_NOT_FOUND, and, outside of this
+    service, FAILED_PRECONDITION TENANT_SUSPENDED. Changes of roles, bindings, tokens and tenants take effect within a second
+    in every process.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -39,10 +47,134 @@ class AdminServiceStub:
 
     Errors: UNAVAILABLE DATABASE_UNAVAILABLE.
     """
+    GetLoginOptions: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetLoginOptionsRequest, _admin_service_pb2.GetLoginOptionsResponse]
+    """GetLoginOptions says how people can log in, to those who have not yet.
+
+    Errors: none of its own.
+    """
+    GetCaller: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetCallerRequest, _admin_service_pb2.GetCallerResponse]
+    """GetCaller says who the caller is taken for, and what it may do where.
+
+    Errors: none of its own.
+    """
+    CreateRole: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateRoleRequest, _admin_service_pb2.CreateRoleResponse]
+    """CreateRole makes a role.
+
+    Errors: ALREADY_EXISTS ROLE_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    GetRole: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetRoleRequest, _admin_service_pb2.GetRoleResponse]
+    """GetRole reads one role of a tenant, or of all tenants.
+
+    Errors: NOT_FOUND ROLE_NOT_FOUND.
+    """
+    ListRoles: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListRolesRequest, _admin_service_pb2.ListRolesResponse]
+    """ListRoles lists the roles that can be bound in a tenant: its own, those of all tenants, those built in.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    UpdateRole: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateRoleRequest, _admin_service_pb2.UpdateRoleResponse]
+    """UpdateRole changes what a role allows, for everybody who has it.
+
+    Errors: NOT_FOUND ROLE_NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION ROLE_BUILT_IN; INVALID_ARGUMENT
+    REQUEST_ID_REUSED.
+    """
+    DeleteRole: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteRoleRequest, _admin_service_pb2.DeleteRoleResponse]
+    """DeleteRole removes a role that nobody has.
+
+    Errors: NOT_FOUND ROLE_NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION ROLE_BUILT_IN, ROLE_IN_USE;
+    INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    CreateRoleBinding: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateRoleBindingRequest, _admin_service_pb2.CreateRoleBindingResponse]
+    """CreateRoleBinding gives a member a role. The same binding twice is one.
+
+    Errors: NOT_FOUND ROLE_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    ListRoleBindings: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListRoleBindingsRequest, _admin_service_pb2.ListRoleBindingsResponse]
+    """ListRoleBindings lists the bindings of a tenant; `*` lists those that hold in all tenants.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    DeleteRoleBinding: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteRoleBindingRequest, _admin_service_pb2.DeleteRoleBindingResponse]
+    """DeleteRoleBinding takes a role from a member.
+
+    Errors: NOT_FOUND ROLE_BINDING_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    CreateToken: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateTokenRequest, _admin_service_pb2.CreateTokenResponse]
+    """CreateToken makes a credential for a service, and tells its secret this once.
+
+    A repeated call with the same request id answers with the token and without the secret.
+    Errors: NOT_FOUND ROLE_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    ListTokens: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListTokensRequest, _admin_service_pb2.ListTokensResponse]
+    """ListTokens lists the tokens of a tenant, without their secrets.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    RevokeToken: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeTokenRequest, _admin_service_pb2.RevokeTokenResponse]
+    """RevokeToken ends a token for good, within a second. Repeating it changes nothing.
+
+    Errors: NOT_FOUND TOKEN_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    RevokeSessions: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeSessionsRequest, _admin_service_pb2.RevokeSessionsResponse]
+    """RevokeSessions refuses every OIDC token that was issued to a user up to now; who may still log in gets a new one.
+
+    Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    CreateTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateTenantRequest, _admin_service_pb2.CreateTenantResponse]
+    """CreateTenant makes a tenant.
+
+    Errors: ALREADY_EXISTS TENANT_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    GetTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetTenantRequest, _admin_service_pb2.GetTenantResponse]
+    """GetTenant reads a tenant and what it holds; its own administrators may.
+
+    Errors: none of its own.
+    """
+    ListTenants: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListTenantsRequest, _admin_service_pb2.ListTenantsResponse]
+    """ListTenants lists the tenants in the order of their names.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    UpdateTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateTenantRequest, _admin_service_pb2.UpdateTenantResponse]
+    """UpdateTenant changes description and quotas. A quota below what is there only stops more from coming.
+
+    Errors: ABORTED ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    SuspendTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.SuspendTenantRequest, _admin_service_pb2.SuspendTenantResponse]
+    """SuspendTenant has a tenant refuse everything but its administration. URLs that were handed out hold until they expire.
+    Repeating it changes nothing.
+
+    Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    ResumeTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeTenantRequest, _admin_service_pb2.ResumeTenantResponse]
+    """ResumeTenant ends a suspension. Repeating it changes nothing.
+
+    Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    DeleteTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantRequest, _admin_service_pb2.DeleteTenantResponse]
+    """DeleteTenant makes a tenant and all that it holds vanish; until its purge time it can be brought back. Repeating it
+    changes nothing. The tenant `default` cannot be deleted.
+
+    Errors: ABORTED ETAG_MISMATCH; FAILED_PRECONDITION TENANT_IN_USE while one of its versions is in production, unless
+    `force` is set; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    UndeleteTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UndeleteTenantRequest, _admin_service_pb2.UndeleteTenantResponse]
+    """UndeleteTenant brings a deleted tenant back as it was. Repeating it changes nothing.
+
+    Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """AdminService tells about the server itself."""
+    """AdminService tells about the server and about callers, and manages who may do what: roles, their bindings, tokens, tenants.
+
+    Every RPC can also fail with UNAVAILABLE (DATABASE_UNAVAILABLE, DATABASE_BUSY: try again after RetryInfo) and
+    INVALID_ARGUMENT (INVALID_FIELD: every wrong field is named at once). Any RPC of this API that needs credentials can
+    fail with UNAUTHENTICATED (CREDENTIALS_MISSING, CREDENTIALS_INVALID, CREDENTIALS_EXPIRED), UNAVAILABLE
+    IDENTITY_PROVIDER_UNAVAILABLE, PERMISSION_DENIED PERMISSION_DENIED, NOT_FOUND TENANT_NOT_FOUND, and, outside of this
+    service, FAILED_PRECONDITION TENANT_SUSPENDED. Changes of roles, bindings, tokens and tenants take effect within a second
+    in every process.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
@@ -51,9 +183,133 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     Errors: UNAVAILABLE DATABASE_UNAVAILABLE.
     """
+    GetLoginOptions: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetLoginOptionsRequest, _admin_service_pb2.GetLoginOptionsResponse]  # type: ignore[assignment]
+    """GetLoginOptions says how people can log in, to those who have not yet.
+
+    Errors: none of its own.
+    """
+    GetCaller: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetCallerRequest, _admin_service_pb2.GetCallerResponse]  # type: ignore[assignment]
+    """GetCaller says who the caller is taken for, and what it may do where.
+
+    Errors: none of its own.
+    """
+    CreateRole: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateRoleRequest, _admin_service_pb2.CreateRoleResponse]  # type: ignore[assignment]
+    """CreateRole makes a role.
+
+    Errors: ALREADY_EXISTS ROLE_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    GetRole: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetRoleRequest, _admin_service_pb2.GetRoleResponse]  # type: ignore[assignment]
+    """GetRole reads one role of a tenant, or of all tenants.
+
+    Errors: NOT_FOUND ROLE_NOT_FOUND.
+    """
+    ListRoles: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListRolesRequest, _admin_service_pb2.ListRolesResponse]  # type: ignore[assignment]
+    """ListRoles lists the roles that can be bound in a tenant: its own, those of all tenants, those built in.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    UpdateRole: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateRoleRequest, _admin_service_pb2.UpdateRoleResponse]  # type: ignore[assignment]
+    """UpdateRole changes what a role allows, for everybody who has it.
+
+    Errors: NOT_FOUND ROLE_NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION ROLE_BUILT_IN; INVALID_ARGUMENT
+    REQUEST_ID_REUSED.
+    """
+    DeleteRole: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteRoleRequest, _admin_service_pb2.DeleteRoleResponse]  # type: ignore[assignment]
+    """DeleteRole removes a role that nobody has.
+
+    Errors: NOT_FOUND ROLE_NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION ROLE_BUILT_IN, ROLE_IN_USE;
+    INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    CreateRoleBinding: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateRoleBindingRequest, _admin_service_pb2.CreateRoleBindingResponse]  # type: ignore[assignment]
+    """CreateRoleBinding gives a member a role. The same binding twice is one.
+
+    Errors: NOT_FOUND ROLE_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    ListRoleBindings: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListRoleBindingsRequest, _admin_service_pb2.ListRoleBindingsResponse]  # type: ignore[assignment]
+    """ListRoleBindings lists the bindings of a tenant; `*` lists those that hold in all tenants.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    DeleteRoleBinding: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteRoleBindingRequest, _admin_service_pb2.DeleteRoleBindingResponse]  # type: ignore[assignment]
+    """DeleteRoleBinding takes a role from a member.
+
+    Errors: NOT_FOUND ROLE_BINDING_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    CreateToken: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateTokenRequest, _admin_service_pb2.CreateTokenResponse]  # type: ignore[assignment]
+    """CreateToken makes a credential for a service, and tells its secret this once.
+
+    A repeated call with the same request id answers with the token and without the secret.
+    Errors: NOT_FOUND ROLE_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    ListTokens: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListTokensRequest, _admin_service_pb2.ListTokensResponse]  # type: ignore[assignment]
+    """ListTokens lists the tokens of a tenant, without their secrets.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    RevokeToken: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeTokenRequest, _admin_service_pb2.RevokeTokenResponse]  # type: ignore[assignment]
+    """RevokeToken ends a token for good, within a second. Repeating it changes nothing.
+
+    Errors: NOT_FOUND TOKEN_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    RevokeSessions: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeSessionsRequest, _admin_service_pb2.RevokeSessionsResponse]  # type: ignore[assignment]
+    """RevokeSessions refuses every OIDC token that was issued to a user up to now; who may still log in gets a new one.
+
+    Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    CreateTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateTenantRequest, _admin_service_pb2.CreateTenantResponse]  # type: ignore[assignment]
+    """CreateTenant makes a tenant.
+
+    Errors: ALREADY_EXISTS TENANT_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    GetTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetTenantRequest, _admin_service_pb2.GetTenantResponse]  # type: ignore[assignment]
+    """GetTenant reads a tenant and what it holds; its own administrators may.
+
+    Errors: none of its own.
+    """
+    ListTenants: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListTenantsRequest, _admin_service_pb2.ListTenantsResponse]  # type: ignore[assignment]
+    """ListTenants lists the tenants in the order of their names.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    UpdateTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateTenantRequest, _admin_service_pb2.UpdateTenantResponse]  # type: ignore[assignment]
+    """UpdateTenant changes description and quotas. A quota below what is there only stops more from coming.
+
+    Errors: ABORTED ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    SuspendTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.SuspendTenantRequest, _admin_service_pb2.SuspendTenantResponse]  # type: ignore[assignment]
+    """SuspendTenant has a tenant refuse everything but its administration. URLs that were handed out hold until they expire.
+    Repeating it changes nothing.
+
+    Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    ResumeTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeTenantRequest, _admin_service_pb2.ResumeTenantResponse]  # type: ignore[assignment]
+    """ResumeTenant ends a suspension. Repeating it changes nothing.
+
+    Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    DeleteTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantRequest, _admin_service_pb2.DeleteTenantResponse]  # type: ignore[assignment]
+    """DeleteTenant makes a tenant and all that it holds vanish; until its purge time it can be brought back. Repeating it
+    changes nothing. The tenant `default` cannot be deleted.
+
+    Errors: ABORTED ETAG_MISMATCH; FAILED_PRECONDITION TENANT_IN_USE while one of its versions is in production, unless
+    `force` is set; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    UndeleteTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UndeleteTenantRequest, _admin_service_pb2.UndeleteTenantResponse]  # type: ignore[assignment]
+    """UndeleteTenant brings a deleted tenant back as it was. Repeating it changes nothing.
+
+    Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """AdminService tells about the server itself."""
+    """AdminService tells about the server and about callers, and manages who may do what: roles, their bindings, tokens, tenants.
+
+    Every RPC can also fail with UNAVAILABLE (DATABASE_UNAVAILABLE, DATABASE_BUSY: try again after RetryInfo) and
+    INVALID_ARGUMENT (INVALID_FIELD: every wrong field is named at once). Any RPC of this API that needs credentials can
+    fail with UNAUTHENTICATED (CREDENTIALS_MISSING, CREDENTIALS_INVALID, CREDENTIALS_EXPIRED), UNAVAILABLE
+    IDENTITY_PROVIDER_UNAVAILABLE, PERMISSION_DENIED PERMISSION_DENIED, NOT_FOUND TENANT_NOT_FOUND, and, outside of this
+    service, FAILED_PRECONDITION TENANT_SUSPENDED. Changes of roles, bindings, tokens and tenants take effect within a second
+    in every process.
+    """
 
     @_abc_1.abstractmethod
     def GetServerInfo(
@@ -65,6 +321,254 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         MLflow is.
 
         Errors: UNAVAILABLE DATABASE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetLoginOptions(
+        self,
+        request: _admin_service_pb2.GetLoginOptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.GetLoginOptionsResponse, _abc.Awaitable[_admin_service_pb2.GetLoginOptionsResponse]]:
+        """GetLoginOptions says how people can log in, to those who have not yet.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCaller(
+        self,
+        request: _admin_service_pb2.GetCallerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.GetCallerResponse, _abc.Awaitable[_admin_service_pb2.GetCallerResponse]]:
+        """GetCaller says who the caller is taken for, and what it may do where.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateRole(
+        self,
+        request: _admin_service_pb2.CreateRoleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.CreateRoleResponse, _abc.Awaitable[_admin_service_pb2.CreateRoleResponse]]:
+        """CreateRole makes a role.
+
+        Errors: ALREADY_EXISTS ROLE_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRole(
+        self,
+        request: _admin_service_pb2.GetRoleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.GetRoleResponse, _abc.Awaitable[_admin_service_pb2.GetRoleResponse]]:
+        """GetRole reads one role of a tenant, or of all tenants.
+
+        Errors: NOT_FOUND ROLE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRoles(
+        self,
+        request: _admin_service_pb2.ListRolesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListRolesResponse, _abc.Awaitable[_admin_service_pb2.ListRolesResponse]]:
+        """ListRoles lists the roles that can be bound in a tenant: its own, those of all tenants, those built in.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateRole(
+        self,
+        request: _admin_service_pb2.UpdateRoleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.UpdateRoleResponse, _abc.Awaitable[_admin_service_pb2.UpdateRoleResponse]]:
+        """UpdateRole changes what a role allows, for everybody who has it.
+
+        Errors: NOT_FOUND ROLE_NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION ROLE_BUILT_IN; INVALID_ARGUMENT
+        REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteRole(
+        self,
+        request: _admin_service_pb2.DeleteRoleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.DeleteRoleResponse, _abc.Awaitable[_admin_service_pb2.DeleteRoleResponse]]:
+        """DeleteRole removes a role that nobody has.
+
+        Errors: NOT_FOUND ROLE_NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION ROLE_BUILT_IN, ROLE_IN_USE;
+        INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateRoleBinding(
+        self,
+        request: _admin_service_pb2.CreateRoleBindingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.CreateRoleBindingResponse, _abc.Awaitable[_admin_service_pb2.CreateRoleBindingResponse]]:
+        """CreateRoleBinding gives a member a role. The same binding twice is one.
+
+        Errors: NOT_FOUND ROLE_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRoleBindings(
+        self,
+        request: _admin_service_pb2.ListRoleBindingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListRoleBindingsResponse, _abc.Awaitable[_admin_service_pb2.ListRoleBindingsResponse]]:
+        """ListRoleBindings lists the bindings of a tenant; `*` lists those that hold in all tenants.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteRoleBinding(
+        self,
+        request: _admin_service_pb2.DeleteRoleBindingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.DeleteRoleBindingResponse, _abc.Awaitable[_admin_service_pb2.DeleteRoleBindingResponse]]:
+        """DeleteRoleBinding takes a role from a member.
+
+        Errors: NOT_FOUND ROLE_BINDING_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateToken(
+        self,
+        request: _admin_service_pb2.CreateTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.CreateTokenResponse, _abc.Awaitable[_admin_service_pb2.CreateTokenResponse]]:
+        """CreateToken makes a credential for a service, and tells its secret this once.
+
+        A repeated call with the same request id answers with the token and without the secret.
+        Errors: NOT_FOUND ROLE_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTokens(
+        self,
+        request: _admin_service_pb2.ListTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListTokensResponse, _abc.Awaitable[_admin_service_pb2.ListTokensResponse]]:
+        """ListTokens lists the tokens of a tenant, without their secrets.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeToken(
+        self,
+        request: _admin_service_pb2.RevokeTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.RevokeTokenResponse, _abc.Awaitable[_admin_service_pb2.RevokeTokenResponse]]:
+        """RevokeToken ends a token for good, within a second. Repeating it changes nothing.
+
+        Errors: NOT_FOUND TOKEN_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeSessions(
+        self,
+        request: _admin_service_pb2.RevokeSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.RevokeSessionsResponse, _abc.Awaitable[_admin_service_pb2.RevokeSessionsResponse]]:
+        """RevokeSessions refuses every OIDC token that was issued to a user up to now; who may still log in gets a new one.
+
+        Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateTenant(
+        self,
+        request: _admin_service_pb2.CreateTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.CreateTenantResponse, _abc.Awaitable[_admin_service_pb2.CreateTenantResponse]]:
+        """CreateTenant makes a tenant.
+
+        Errors: ALREADY_EXISTS TENANT_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetTenant(
+        self,
+        request: _admin_service_pb2.GetTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.GetTenantResponse, _abc.Awaitable[_admin_service_pb2.GetTenantResponse]]:
+        """GetTenant reads a tenant and what it holds; its own administrators may.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTenants(
+        self,
+        request: _admin_service_pb2.ListTenantsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListTenantsResponse, _abc.Awaitable[_admin_service_pb2.ListTenantsResponse]]:
+        """ListTenants lists the tenants in the order of their names.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateTenant(
+        self,
+        request: _admin_service_pb2.UpdateTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.UpdateTenantResponse, _abc.Awaitable[_admin_service_pb2.UpdateTenantResponse]]:
+        """UpdateTenant changes description and quotas. A quota below what is there only stops more from coming.
+
+        Errors: ABORTED ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def SuspendTenant(
+        self,
+        request: _admin_service_pb2.SuspendTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.SuspendTenantResponse, _abc.Awaitable[_admin_service_pb2.SuspendTenantResponse]]:
+        """SuspendTenant has a tenant refuse everything but its administration. URLs that were handed out hold until they expire.
+        Repeating it changes nothing.
+
+        Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeTenant(
+        self,
+        request: _admin_service_pb2.ResumeTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ResumeTenantResponse, _abc.Awaitable[_admin_service_pb2.ResumeTenantResponse]]:
+        """ResumeTenant ends a suspension. Repeating it changes nothing.
+
+        Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteTenant(
+        self,
+        request: _admin_service_pb2.DeleteTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.DeleteTenantResponse, _abc.Awaitable[_admin_service_pb2.DeleteTenantResponse]]:
+        """DeleteTenant makes a tenant and all that it holds vanish; until its purge time it can be brought back. Repeating it
+        changes nothing. The tenant `default` cannot be deleted.
+
+        Errors: ABORTED ETAG_MISMATCH; FAILED_PRECONDITION TENANT_IN_USE while one of its versions is in production, unless
+        `force` is set; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def UndeleteTenant(
+        self,
+        request: _admin_service_pb2.UndeleteTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.UndeleteTenantResponse, _abc.Awaitable[_admin_service_pb2.UndeleteTenantResponse]]:
+        """UndeleteTenant brings a deleted tenant back as it was. Repeating it changes nothing.
+
+        Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -143,6 +143,44 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. `filter`, `query` or `order_by` of a search cannot be read, or compares a field with what it cannot
     be; the message says what was expected. Metadata: `field` (of the request), `column` (characters, from 1).
     """
+    ERROR_REASON_CREDENTIALS_MISSING: _ErrorReason.ValueType  # 53
+    """UNAUTHENTICATED. The call has no credentials. Metadata: `accepted` (of `oidc`, `token`, `certificate`, with commas)."""
+    ERROR_REASON_CREDENTIALS_INVALID: _ErrorReason.ValueType  # 54
+    """UNAUTHENTICATED. The credentials are not valid here: malformed, of another issuer or audience, badly signed, unknown or
+    revoked. Get new ones.
+    """
+    ERROR_REASON_CREDENTIALS_EXPIRED: _ErrorReason.ValueType  # 55
+    """UNAUTHENTICATED. The credentials were valid and are too old. Refresh them."""
+    ERROR_REASON_IDENTITY_PROVIDER_UNAVAILABLE: _ErrorReason.ValueType  # 56
+    """UNAVAILABLE. The identity provider does not answer, and its keys are not known yet. Try again after RetryInfo."""
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 57
+    """PERMISSION_DENIED. The caller may know of the thing, and lacks a right on it; who administers the tenant can give it.
+    Metadata: `right`, `tenant`, and as far as they matter `model`, `stage`, `alias`.
+    """
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 58
+    """RESOURCE_EXHAUSTED. The tenant holds all that it may; `QuotaFailure` says of what. Metadata: `quota`, `limit`, `used`."""
+    ERROR_REASON_TENANT_SUSPENDED: _ErrorReason.ValueType  # 59
+    """FAILED_PRECONDITION. The tenant is suspended: ask who runs the registry. Metadata: `tenant`."""
+    ERROR_REASON_TENANT_EXISTS: _ErrorReason.ValueType  # 60
+    """ALREADY_EXISTS. The name is taken, maybe by a deleted tenant. Metadata: `tenant`."""
+    ERROR_REASON_TENANT_IN_USE: _ErrorReason.ValueType  # 61
+    """FAILED_PRECONDITION. Versions of the tenant are in production, or it is the one that cannot go. Metadata: `tenant`,
+    `models`.
+    """
+    ERROR_REASON_ROLE_NOT_FOUND: _ErrorReason.ValueType  # 62
+    """NOT_FOUND. There is no such role in the tenant, nor in all tenants. Metadata: `role`."""
+    ERROR_REASON_ROLE_EXISTS: _ErrorReason.ValueType  # 63
+    """ALREADY_EXISTS. The name is taken. Metadata: `role`."""
+    ERROR_REASON_ROLE_BUILT_IN: _ErrorReason.ValueType  # 64
+    """FAILED_PRECONDITION. The role comes with the registry and stays as it is. Metadata: `role`."""
+    ERROR_REASON_ROLE_IN_USE: _ErrorReason.ValueType  # 65
+    """FAILED_PRECONDITION. Somebody has the role: remove its bindings and revoke its tokens first. Metadata: `role`,
+    `bindings`, `tokens`.
+    """
+    ERROR_REASON_ROLE_BINDING_NOT_FOUND: _ErrorReason.ValueType  # 66
+    """NOT_FOUND. There is no such binding. Metadata: `id`."""
+    ERROR_REASON_TOKEN_NOT_FOUND: _ErrorReason.ValueType  # 67
+    """NOT_FOUND. There is no such token. Metadata: `id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `reason` that `google.rpc.ErrorInfo` can carry in an error of this API, without the prefix
@@ -272,4 +310,42 @@ ERROR_REASON_FILTER_INVALID: ErrorReason.ValueType  # 52
 """INVALID_ARGUMENT. `filter`, `query` or `order_by` of a search cannot be read, or compares a field with what it cannot
 be; the message says what was expected. Metadata: `field` (of the request), `column` (characters, from 1).
 """
+ERROR_REASON_CREDENTIALS_MISSING: ErrorReason.ValueType  # 53
+"""UNAUTHENTICATED. The call has no credentials. Metadata: `accepted` (of `oidc`, `token`, `certificate`, with commas)."""
+ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 54
+"""UNAUTHENTICATED. The credentials are not valid here: malformed, of another issuer or audience, badly signed, unknown or
+revoked. Get new ones.
+"""
+ERROR_REASON_CREDENTIALS_EXPIRED: ErrorReason.ValueType  # 55
+"""UNAUTHENTICATED. The credentials were valid and are too old. Refresh them."""
+ERROR_REASON_IDENTITY_PROVIDER_UNAVAILABLE: ErrorReason.ValueType  # 56
+"""UNAVAILABLE. The identity provider does not answer, and its keys are not known yet. Try again after RetryInfo."""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 57
+"""PERMISSION_DENIED. The caller may know of the thing, and lacks a right on it; who administers the tenant can give it.
+Metadata: `right`, `tenant`, and as far as they matter `model`, `stage`, `alias`.
+"""
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 58
+"""RESOURCE_EXHAUSTED. The tenant holds all that it may; `QuotaFailure` says of what. Metadata: `quota`, `limit`, `used`."""
+ERROR_REASON_TENANT_SUSPENDED: ErrorReason.ValueType  # 59
+"""FAILED_PRECONDITION. The tenant is suspended: ask who runs the registry. Metadata: `tenant`."""
+ERROR_REASON_TENANT_EXISTS: ErrorReason.ValueType  # 60
+"""ALREADY_EXISTS. The name is taken, maybe by a deleted tenant. Metadata: `tenant`."""
+ERROR_REASON_TENANT_IN_USE: ErrorReason.ValueType  # 61
+"""FAILED_PRECONDITION. Versions of the tenant are in production, or it is the one that cannot go. Metadata: `tenant`,
+`models`.
+"""
+ERROR_REASON_ROLE_NOT_FOUND: ErrorReason.ValueType  # 62
+"""NOT_FOUND. There is no such role in the tenant, nor in all tenants. Metadata: `role`."""
+ERROR_REASON_ROLE_EXISTS: ErrorReason.ValueType  # 63
+"""ALREADY_EXISTS. The name is taken. Metadata: `role`."""
+ERROR_REASON_ROLE_BUILT_IN: ErrorReason.ValueType  # 64
+"""FAILED_PRECONDITION. The role comes with the registry and stays as it is. Metadata: `role`."""
+ERROR_REASON_ROLE_IN_USE: ErrorReason.ValueType  # 65
+"""FAILED_PRECONDITION. Somebody has the role: remove its bindings and revoke its tokens first. Metadata: `role`,
+`bindings`, `tokens`.
+"""
+ERROR_REASON_ROLE_BINDING_NOT_FOUND: ErrorReason.ValueType  # 66
+"""NOT_FOUND. There is no such binding. Metadata: `id`."""
+ERROR_REASON_TOKEN_NOT_FOUND: ErrorReason.ValueType  # 67
+"""NOT_FOUND. There is no such token. Metadata: `id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

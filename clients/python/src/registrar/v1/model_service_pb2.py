@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
+from registrar.v1 import access_pb2 as registrar_dot_v1_dot_access__pb2
 from registrar.v1 import model_pb2 as registrar_dot_v1_dot_model__pb2
 from registrar.v1 import reference_pb2 as registrar_dot_v1_dot_reference__pb2
 from registrar.v1 import value_pb2 as registrar_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n registrar/v1/model_service.proto\x12\x0cregistrar.v1\x1a google/protobuf/field_mask.proto\x1a\x18registrar/v1/model.proto\x1a\x1cregistrar/v1/reference.proto\x1a\x18registrar/v1/value.proto\"\xe2\x02\n\x12\x43reateModelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x38\n\x04tags\x18\x04 \x03(\x0b\x32*.registrar.v1.CreateModelRequest.TagsEntry\x12G\n\x0cmetric_goals\x18\x05 \x03(\x0b\x32\x31.registrar.v1.CreateModelRequest.MetricGoalsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aL\n\x10MetricGoalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0e\x32\x18.registrar.v1.MetricGoal:\x02\x38\x01\"Q\n\x13\x43reateModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.registrar.v1.Model\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\"h\n\x0fGetModelRequest\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12.\n\x0b\x63onsistency\x18\x02 \x01(\x0b\x32\x19.registrar.v1.Consistency\"6\n\x10GetModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.registrar.v1.Model\"\xa5\x01\n\x11ListModelsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bname_prefix\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0cshow_deleted\x18\x05 \x01(\x08\x12.\n\x0b\x63onsistency\x18\x06 \x01(\x0b\x32\x19.registrar.v1.Consistency\"R\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.registrar.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa1\x03\n\x12UpdateModelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12\x38\n\x04tags\x18\x06 \x03(\x0b\x32*.registrar.v1.UpdateModelRequest.TagsEntry\x12G\n\x0cmetric_goals\x18\x07 \x03(\x0b\x32\x31.registrar.v1.UpdateModelRequest.MetricGoalsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aL\n\x10MetricGoalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0e\x32\x18.registrar.v1.MetricGoal:\x02\x38\x01\"Q\n\x13UpdateModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.registrar.v1.Model\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\"]\n\x12\x44\x65leteModelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"Q\n\x13\x44\x65leteModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.registrar.v1.Model\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\"Q\n\x14UndeleteModelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.registrar.v1.ModelRef\"S\n\x15UndeleteModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.registrar.v1.Model\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\x32\x8a\x04\n\x0cModelService\x12R\n\x0b\x43reateModel\x12 .registrar.v1.CreateModelRequest\x1a!.registrar.v1.CreateModelResponse\x12N\n\x08GetModel\x12\x1d.registrar.v1.GetModelRequest\x1a\x1e.registrar.v1.GetModelResponse\"\x03\x90\x02\x01\x12T\n\nListModels\x12\x1f.registrar.v1.ListModelsRequest\x1a .registrar.v1.ListModelsResponse\"\x03\x90\x02\x01\x12R\n\x0bUpdateModel\x12 .registrar.v1.UpdateModelRequest\x1a!.registrar.v1.UpdateModelResponse\x12R\n\x0b\x44\x65leteModel\x12 .registrar.v1.DeleteModelRequest\x1a!.registrar.v1.DeleteModelResponse\x12X\n\rUndeleteModel\x12\".registrar.v1.UndeleteModelRequest\x1a#.registrar.v1.UndeleteModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n registrar/v1/model_service.proto\x12\x0cregistrar.v1\x1a google/protobuf/field_mask.proto\x1a\x19registrar/v1/access.proto\x1a\x18registrar/v1/model.proto\x1a\x1cregistrar/v1/reference.proto\x1a\x18registrar/v1/value.proto\"\xe2\x02\n\x12\x43reateModelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x38\n\x04tags\x18\x04 \x03(\x0b\x32*.registrar.v1.CreateModelRequest.TagsEntry\x12G\n\x0cmetric_goals\x18\x05 \x03(\x0b\x32\x31.registrar.v1.CreateModelRequest.MetricGoalsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aL\n\x10MetricGoalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0e\x32\x18.registrar.v1.MetricGoal:\x02\x38\x01\"Q\n\x13\x43reateModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.registrar.v1.Model\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\"h\n\x0fGetModelRequest\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12.\n\x0b\x63onsistency\x18\x02 \x01(\x0b\x32\x19.registrar.v1.Consistency\"6\n\x10GetModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.registrar.v1.Model\"\xa5\x01\n\x11ListModelsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bname_prefix\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0cshow_deleted\x18\x05 \x01(\x08\x12.\n\x0b\x63onsistency\x18\x06 \x01(\x0b\x32\x19.registrar.v1.Consistency\"R\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.registrar.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa1\x03\n\x12UpdateModelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12\x38\n\x04tags\x18\x06 \x03(\x0b\x32*.registrar.v1.UpdateModelRequest.TagsEntry\x12G\n\x0cmetric_goals\x18\x07 \x03(\x0b\x32\x31.registrar.v1.UpdateModelRequest.MetricGoalsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aL\n\x10MetricGoalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0e\x32\x18.registrar.v1.MetricGoal:\x02\x38\x01\"Q\n\x13UpdateModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.registrar.v1.Model\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\"]\n\x12\x44\x65leteModelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"Q\n\x13\x44\x65leteModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.registrar.v1.Model\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\"Q\n\x14UndeleteModelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.registrar.v1.ModelRef\"S\n\x15UndeleteModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.registrar.v1.Model\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\x32\xc2\x04\n\x0cModelService\x12\\\n\x0b\x43reateModel\x12 .registrar.v1.CreateModelRequest\x1a!.registrar.v1.CreateModelResponse\"\x08\xd2\xd8\x18\x04\x08\x03\x10\x02\x12V\n\x08GetModel\x12\x1d.registrar.v1.GetModelRequest\x1a\x1e.registrar.v1.GetModelResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x03\x10\x01\x12\\\n\nListModels\x12\x1f.registrar.v1.ListModelsRequest\x1a .registrar.v1.ListModelsResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x04\x10\x01\x12\\\n\x0bUpdateModel\x12 .registrar.v1.UpdateModelRequest\x1a!.registrar.v1.UpdateModelResponse\"\x08\xd2\xd8\x18\x04\x08\x03\x10\x02\x12\\\n\x0b\x44\x65leteModel\x12 .registrar.v1.DeleteModelRequest\x1a!.registrar.v1.DeleteModelResponse\"\x08\xd2\xd8\x18\x04\x08\x03\x10\x07\x12\x62\n\rUndeleteModel\x12\".registrar.v1.UndeleteModelRequest\x1a#.registrar.v1.UndeleteModelResponse\"\x08\xd2\xd8\x18\x04\x08\x03\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,42 +44,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEMODELREQUEST_TAGSENTRY']._serialized_options = b'8\001'
   _globals['_UPDATEMODELREQUEST_METRICGOALSENTRY']._loaded_options = None
   _globals['_UPDATEMODELREQUEST_METRICGOALSENTRY']._serialized_options = b'8\001'
+  _globals['_MODELSERVICE'].methods_by_name['CreateModel']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['CreateModel']._serialized_options = b'\322\330\030\004\010\003\020\002'
   _globals['_MODELSERVICE'].methods_by_name['GetModel']._loaded_options = None
-  _globals['_MODELSERVICE'].methods_by_name['GetModel']._serialized_options = b'\220\002\001'
+  _globals['_MODELSERVICE'].methods_by_name['GetModel']._serialized_options = b'\220\002\001\322\330\030\004\010\003\020\001'
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._loaded_options = None
-  _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\220\002\001'
-  _globals['_CREATEMODELREQUEST']._serialized_start=167
-  _globals['_CREATEMODELREQUEST']._serialized_end=521
-  _globals['_CREATEMODELREQUEST_TAGSENTRY']._serialized_start=400
-  _globals['_CREATEMODELREQUEST_TAGSENTRY']._serialized_end=443
-  _globals['_CREATEMODELREQUEST_METRICGOALSENTRY']._serialized_start=445
-  _globals['_CREATEMODELREQUEST_METRICGOALSENTRY']._serialized_end=521
-  _globals['_CREATEMODELRESPONSE']._serialized_start=523
-  _globals['_CREATEMODELRESPONSE']._serialized_end=604
-  _globals['_GETMODELREQUEST']._serialized_start=606
-  _globals['_GETMODELREQUEST']._serialized_end=710
-  _globals['_GETMODELRESPONSE']._serialized_start=712
-  _globals['_GETMODELRESPONSE']._serialized_end=766
-  _globals['_LISTMODELSREQUEST']._serialized_start=769
-  _globals['_LISTMODELSREQUEST']._serialized_end=934
-  _globals['_LISTMODELSRESPONSE']._serialized_start=936
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1018
-  _globals['_UPDATEMODELREQUEST']._serialized_start=1021
-  _globals['_UPDATEMODELREQUEST']._serialized_end=1438
-  _globals['_UPDATEMODELREQUEST_TAGSENTRY']._serialized_start=400
-  _globals['_UPDATEMODELREQUEST_TAGSENTRY']._serialized_end=443
-  _globals['_UPDATEMODELREQUEST_METRICGOALSENTRY']._serialized_start=445
-  _globals['_UPDATEMODELREQUEST_METRICGOALSENTRY']._serialized_end=521
-  _globals['_UPDATEMODELRESPONSE']._serialized_start=1440
-  _globals['_UPDATEMODELRESPONSE']._serialized_end=1521
-  _globals['_DELETEMODELREQUEST']._serialized_start=1523
-  _globals['_DELETEMODELREQUEST']._serialized_end=1616
-  _globals['_DELETEMODELRESPONSE']._serialized_start=1618
-  _globals['_DELETEMODELRESPONSE']._serialized_end=1699
-  _globals['_UNDELETEMODELREQUEST']._serialized_start=1701
-  _globals['_UNDELETEMODELREQUEST']._serialized_end=1782
-  _globals['_UNDELETEMODELRESPONSE']._serialized_start=1784
-  _globals['_UNDELETEMODELRESPONSE']._serialized_end=1867
-  _globals['_MODELSERVICE']._serialized_start=1870
-  _globals['_MODELSERVICE']._serialized_end=2392
+  _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\220\002\001\322\330\030\004\010\004\020\001'
+  _globals['_MODELSERVICE'].methods_by_name['UpdateModel']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['UpdateModel']._serialized_options = b'\322\330\030\004\010\003\020\002'
+  _globals['_MODELSERVICE'].methods_by_name['DeleteModel']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['DeleteModel']._serialized_options = b'\322\330\030\004\010\003\020\007'
+  _globals['_MODELSERVICE'].methods_by_name['UndeleteModel']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['UndeleteModel']._serialized_options = b'\322\330\030\004\010\003\020\007'
+  _globals['_CREATEMODELREQUEST']._serialized_start=194
+  _globals['_CREATEMODELREQUEST']._serialized_end=548
+  _globals['_CREATEMODELREQUEST_TAGSENTRY']._serialized_start=427
+  _globals['_CREATEMODELREQUEST_TAGSENTRY']._serialized_end=470
+  _globals['_CREATEMODELREQUEST_METRICGOALSENTRY']._serialized_start=472
+  _globals['_CREATEMODELREQUEST_METRICGOALSENTRY']._serialized_end=548
+  _globals['_CREATEMODELRESPONSE']._serialized_start=550
+  _globals['_CREATEMODELRESPONSE']._serialized_end=631
+  _globals['_GETMODELREQUEST']._serialized_start=633
+  _globals['_GETMODELREQUEST']._serialized_end=737
+  _globals['_GETMODELRESPONSE']._serialized_start=739
+  _globals['_GETMODELRESPONSE']._serialized_end=793
+  _globals['_LISTMODELSREQUEST']._serialized_start=796
+  _globals['_LISTMODELSREQUEST']._serialized_end=961
+  _globals['_LISTMODELSRESPONSE']._serialized_start=963
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1045
+  _globals['_UPDATEMODELREQUEST']._serialized_start=1048
+  _globals['_UPDATEMODELREQUEST']._serialized_end=1465
+  _globals['_UPDATEMODELREQUEST_TAGSENTRY']._serialized_start=427
+  _globals['_UPDATEMODELREQUEST_TAGSENTRY']._serialized_end=470
+  _globals['_UPDATEMODELREQUEST_METRICGOALSENTRY']._serialized_start=472
+  _globals['_UPDATEMODELREQUEST_METRICGOALSENTRY']._serialized_end=548
+  _globals['_UPDATEMODELRESPONSE']._serialized_start=1467
+  _globals['_UPDATEMODELRESPONSE']._serialized_end=1548
+  _globals['_DELETEMODELREQUEST']._serialized_start=1550
+  _globals['_DELETEMODELREQUEST']._serialized_end=1643
+  _globals['_DELETEMODELRESPONSE']._serialized_start=1645
+  _globals['_DELETEMODELRESPONSE']._serialized_end=1726
+  _globals['_UNDELETEMODELREQUEST']._serialized_start=1728
+  _globals['_UNDELETEMODELREQUEST']._serialized_end=1809
+  _globals['_UNDELETEMODELRESPONSE']._serialized_start=1811
+  _globals['_UNDELETEMODELRESPONSE']._serialized_end=1894
+  _globals['_MODELSERVICE']._serialized_start=1897
+  _globals['_MODELSERVICE']._serialized_end=2475
 # @@protoc_insertion_point(module_scope)

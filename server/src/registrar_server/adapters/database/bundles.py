@@ -67,7 +67,14 @@ class SqlBundles:
         )
 
     def claim(
-        self, claim: BundleClaim, model_uid: str, tenant: str, manifest_digest: str, *, until: datetime
+        self,
+        claim: BundleClaim,
+        model_uid: str,
+        tenant: str,
+        manifest_digest: str,
+        *,
+        until: datetime,
+        size_bytes: int = 0,
     ) -> BundleClaim:
         """See the port."""
         statement = insert_for(self._connection, bundles).values(
@@ -79,7 +86,7 @@ class SqlBundles:
             claimed_until=until,
             prefix=claim.prefix,
             uri="",
-            size_bytes=0,
+            size_bytes=size_bytes,
             file_count=0,
             created_by="",
         )

@@ -1,13 +1,14 @@
-"""Facts, notes and maps as JSON text. A parameter carries its type, because JSON has one kind of number."""
+"""Facts, notes, grants and maps as JSON text. A parameter carries its type, because JSON has one kind of number."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from registrar_server.domain.access import Grant, NamePattern, Right
 from registrar_server.domain.values import (
     ByAlias,
     ByNumber,
@@ -33,6 +34,16 @@ def load(text: str) -> dict[str, Any]:
     """The document of a text that `dump` wrote."""
     document: dict[str, Any] = orjson.loads(text)
     return document
+
+
+def dump_grants(grants: Sequence[Grant]) -> str:
+    """Grants of a role as text; limits that limit nothing are left out."""
+    return dump({"grants": [_grant_document(grant) for grant in grants]})
+
+
+def load_grants(text: str) -> tuple[Grant, ...]:
+    """The grants that `dump_grants` wrote."""
+    return tuple(map(_load_grant, load(text)["grants"]))
 
 
 def dump_facts(facts: Facts) -> str:
@@ -82,6 +93,24 @@ def dump_notes(notes: Notes) -> str:
 def load_notes(text: str, *, description: str, tags: str) -> Notes:
     """The notes that `dump_notes` wrote, with description and tags."""
     return Notes(description=description, tags=load(tags), **load(text))
+
+
+def _grant_document(grant: Grant) -> dict[str, object]:
+    limits = {
+        "stages": [stage.value for stage in grant.stages],
+        "aliases": [pattern.text for pattern in grant.alias_patterns],
+        "approvers": list(grant.approver_roles),
+    }
+    return {"right": grant.right.value} | {name: limit for name, limit in limits.items() if limit}
+
+
+def _load_grant(document: dict[str, Any]) -> Grant:
+    return Grant(
+        right=Right(document["right"]),
+        stages=tuple(map(Stage, document.get("stages", ()))),
+        alias_patterns=tuple(map(NamePattern, document.get("aliases", ()))),
+        approver_roles=tuple(document.get("approvers", ())),
+    )
 
 
 def _signature_document(signature: Signature | None) -> dict[str, object] | None:

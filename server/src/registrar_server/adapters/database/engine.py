@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from registrar_server.adapters.database.fast_reads import FastReads
 from registrar_server.adapters.database.transaction import SqlTransaction
 from registrar_server.application.ports.database import ModelEvent
+from registrar_server.domain.access import NamePattern
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.models import Model
 from registrar_server.domain.values import ModelKey, Selector
@@ -68,12 +69,24 @@ class SqlDatabase:
             return self._fast.resolve(model, selector)
 
     def list_models(
-        self, tenant: str, *, prefix: str, after: str, limit: int, is_deleted_shown: bool
+        self,
+        tenant: str,
+        *,
+        readable: Sequence[NamePattern],
+        prefix: str,
+        after: str,
+        limit: int,
+        is_deleted_shown: bool,
     ) -> Sequence[Model]:
         """See the port."""
-        with translated():
-            return self._fast.list_models(
-                tenant, prefix=prefix, after=after, limit=limit, is_deleted_shown=is_deleted_shown
+        if any(pattern.is_everything for pattern in readable):
+            with translated():
+                return self._fast.list_models(
+                    tenant, prefix=prefix, after=after, limit=limit, is_deleted_shown=is_deleted_shown
+                )
+        with self.reading() as transaction:
+            return transaction.models.list(
+                tenant, readable=readable, prefix=prefix, after=after, limit=limit, is_deleted_shown=is_deleted_shown
             )
 
     def events_after(self, sequence: int, *, limit: int) -> tuple[int, Sequence[ModelEvent]]:

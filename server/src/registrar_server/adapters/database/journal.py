@@ -61,14 +61,15 @@ class SqlJournal:
             insert(audit_entries).values(
                 position=position,
                 event_sequence=sequence,
-                roles=",".join(change.caller.roles),
+                roles=",".join(change.caller.access.roles_in(change.model.tenant)),
                 action=change.action,
                 comment=change.comment,
                 request_id=change.request_id,
                 **shared,
             )
         )
-        SqlSearchIndex(self._connection).follow(change, sequence)
+        if change.model_uid:
+            SqlSearchIndex(self._connection).follow(change, sequence)
         if change.is_mirrored:
             self._want_mirror(change, sequence)
         self._recorded.append(ModelEvent(sequence, change.model))

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from registrar_server.adapters.database.engine import open_engine, translated
 from registrar_server.adapters.database.tables import counters, tenants
 from registrar_server.adapters.database.upsert import insert_for
+from registrar_server.domain.access import EVERYWHERE
 
 # Any number that no other program on the same PostgreSQL takes for its advisory lock.
 _LOCK = 0x7265_6769_7374
@@ -70,6 +71,6 @@ def _seed(connection: Connection, tenant_names: Iterable[str]) -> None:
         insert_for(connection, counters).values(name="events", value=0).on_conflict_do_nothing(index_elements=["name"])
     )
     now = datetime.now(UTC)
-    for name in tenant_names:
+    for name in (EVERYWHERE, *tenant_names):
         statement = insert_for(connection, tenants).values(name=name, created_at=now)
         connection.execute(statement.on_conflict_do_nothing(index_elements=["name"]))

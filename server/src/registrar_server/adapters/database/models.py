@@ -24,9 +24,11 @@ from sqlalchemy import (
 )
 
 from registrar_server.adapters.database.documents import dump, load
-from registrar_server.adapters.database.tables import aliases, model_versions, models, tenants
+from registrar_server.adapters.database.patterns import matches_any
+from registrar_server.adapters.database.tables import aliases, model_versions, models
 from registrar_server.adapters.database.upsert import insert_for
 from registrar_server.application.ports.database import NewModel
+from registrar_server.domain.access import NamePattern
 from registrar_server.domain.models import Model
 from registrar_server.domain.values import MetricGoal, ModelKey, Stage, VersionState
 
@@ -98,10 +100,6 @@ class SqlModels:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def has_tenant(self, tenant: str) -> bool:
-        """See the port."""
-        return self._connection.execute(select(tenants.c.name).where(tenants.c.name == tenant)).first() is not None
-
     def get(self, key: ModelKey, *, is_deleted_shown: bool = False) -> Model | None:
         """See the port."""
         query = _MODEL.where(models.c.tenant == key.tenant, models.c.name == key.name)
@@ -110,10 +108,20 @@ class SqlModels:
         row = self._connection.execute(query).first()
         return None if row is None else to_model(row)
 
-    def list(self, tenant: str, *, prefix: str, after: str, limit: int, is_deleted_shown: bool) -> Sequence[Model]:
+    def list(
+        self,
+        tenant: str,
+        *,
+        readable: Sequence[NamePattern],
+        prefix: str,
+        after: str,
+        limit: int,
+        is_deleted_shown: bool,
+    ) -> Sequence[Model]:
         """See the port."""
         asked = list_values(tenant, prefix=prefix, after=after, limit=limit, is_deleted_shown=is_deleted_shown)
-        return [to_model(row) for row in self._connection.execute(LIST, asked)]
+        query = LIST.where(matches_any(models.c.name, readable))
+        return [to_model(row) for row in self._connection.execute(query, asked)]
 
     def lock(self, key: ModelKey) -> Model | None:
         """See the port."""

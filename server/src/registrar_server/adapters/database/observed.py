@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from registrar_server.application.ports.database import Database, ModelEvent, Transaction
+from registrar_server.domain.access import NamePattern
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.models import Model
 from registrar_server.domain.values import ModelKey, Selector
@@ -45,12 +46,19 @@ class ObservedDatabase:
             return self._database.resolve(model, selector)
 
     def list_models(
-        self, tenant: str, *, prefix: str, after: str, limit: int, is_deleted_shown: bool
+        self,
+        tenant: str,
+        *,
+        readable: Sequence[NamePattern],
+        prefix: str,
+        after: str,
+        limit: int,
+        is_deleted_shown: bool,
     ) -> Sequence[Model]:
         """See the port."""
         with self._counting(), self._around("list_models"):
             return self._database.list_models(
-                tenant, prefix=prefix, after=after, limit=limit, is_deleted_shown=is_deleted_shown
+                tenant, readable=readable, prefix=prefix, after=after, limit=limit, is_deleted_shown=is_deleted_shown
             )
 
     def events_after(self, sequence: int, *, limit: int) -> tuple[int, Sequence[ModelEvent]]:

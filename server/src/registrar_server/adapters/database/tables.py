@@ -70,7 +70,82 @@ tenants = Table(
     Column("name", String(63), primary_key=True),
     Column("audit_position", BigInteger, nullable=False, server_default=text("0")),
     Column("created_at", Timestamp, nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("revision", Integer, nullable=False, server_default=text("1")),
+    Column("suspended_at", Timestamp),
+    Column("deleted_at", Timestamp),
+    Column("purge_at", Timestamp),
+    Column("quota_models", BigInteger),
+    Column("quota_versions", BigInteger),
+    Column("quota_bytes", BigInteger),
+    Column("quota_transfers", BigInteger),
+    # Since when MLflow knows the tenant.
+    Column("workspace_at", Timestamp),
 )
+"""One row for each tenant, and the row `*`, which holds the audit of what concerns all of them."""
+
+roles = Table(
+    "roles",
+    metadata,
+    Column("tenant", String(63), ForeignKey(tenants.c.name), primary_key=True),
+    Column("name", Ordered, primary_key=True),
+    Column("description", Text, nullable=False),
+    Column("grants", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("updated_at", Timestamp, nullable=False),
+)
+
+role_bindings = Table(
+    "role_bindings",
+    metadata,
+    Column("id", Uid, primary_key=True),
+    Column("tenant", String(63), ForeignKey(tenants.c.name), nullable=False),
+    Column("role", Ordered, nullable=False),
+    Column("member", Ordered, nullable=False, index=True),
+    Column("model_pattern", Ordered, nullable=False),
+    Column("expires_at", Timestamp),
+    Column("comment", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    UniqueConstraint("tenant", "role", "member", "model_pattern"),
+    Index(None, "tenant", "created_at", "id"),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", Uid, primary_key=True),
+    Column("tenant", String(63), ForeignKey(tenants.c.name), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Ordered, nullable=False),
+    Column("model_pattern", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    # SHA-256 of the secret, in hex. The secret itself is nowhere.
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("expires_at", Timestamp, nullable=False),
+    Column("revoked_at", Timestamp),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("last_used_at", Timestamp),
+    Index(None, "tenant", "created_at", "id"),
+)
+
+session_cutoffs = Table(
+    "session_cutoffs",
+    metadata,
+    Column("member", Ordered, primary_key=True),
+    Column("not_before", Timestamp, nullable=False),
+)
+
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("id", Uid, primary_key=True),
+    Column("tenant", String(63), nullable=False, index=True),
+    Column("until", Timestamp, nullable=False),
+)
+"""Streams under way of tenants with a quota of them; one that says nothing until then is over."""
 
 counters = Table(
     "counters",
@@ -122,6 +197,8 @@ bundles = Table(
     Column("opened_at", Timestamp),
     UniqueConstraint("model_uid", "manifest_digest"),
     Index(None, "state", "claimed_until"),
+    # All that it takes to add up what a tenant holds.
+    Index(None, "tenant", "state", "size_bytes"),
 )
 
 bundle_files = Table(

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from sqlalchemy import Connection
 
+from registrar_server.adapters.database.access import SqlAccess
 from registrar_server.adapters.database.aliases import SqlAliases
 from registrar_server.adapters.database.bundles import SqlBundles
 from registrar_server.adapters.database.journal import SqlJournal
@@ -14,6 +15,7 @@ from registrar_server.adapters.database.models import SqlModels
 from registrar_server.adapters.database.registrations import SqlRegistrations
 from registrar_server.adapters.database.requests import SqlRequests
 from registrar_server.adapters.database.search.records import SqlSearch
+from registrar_server.adapters.database.tenants import SqlTenants
 from registrar_server.adapters.database.transitions import SqlTransitions
 from registrar_server.adapters.database.uploads import SqlUploads
 from registrar_server.adapters.database.versions import SqlVersions
@@ -84,3 +86,13 @@ class SqlTransaction:
     def search(self) -> SqlSearch:
         """Search."""
         return SqlSearch(self._connection)
+
+    @cached_property
+    def access(self) -> SqlAccess:
+        """Roles, bindings, tokens."""
+        return SqlAccess(self._connection)
+
+    @cached_property
+    def tenants(self) -> SqlTenants:
+        """Tenants."""
+        return SqlTenants(self._connection)

@@ -29,6 +29,7 @@ from registrar_server.adapters.database.upload_rows import FILE_COLUMNS, file_of
 from registrar_server.adapters.database.upload_sources import find_sources
 from registrar_server.adapters.database.upsert import insert_for
 from registrar_server.application.ports.database import FileTask, PartKey
+from registrar_server.domain.access import NamePattern
 from registrar_server.domain.bundles import BundleFile
 from registrar_server.domain.uploads import FileState, UploadFile, UploadSession
 
@@ -308,10 +309,10 @@ class SqlUploads:
         self._connection.execute(delete(upload_files).where(upload_files.c.bundle_uid == uid))
 
     def find_source(
-        self, tenant: str, files: Sequence[BundleFile], *, readable_model_uids: Sequence[str] | None
+        self, tenant: str, files: Sequence[BundleFile], *, readable: Sequence[NamePattern]
     ) -> Mapping[str, str]:
         """See the port."""
-        return find_sources(self._connection, tenant, files, readable_model_uids)
+        return find_sources(self._connection, tenant, files, readable)
 
     def _lock(self, uid: str) -> bool:
         """Take turns with others who write to the session; whether it goes on."""

@@ -9,16 +9,30 @@ from functools import lru_cache
 from registrar_server.application.ports.database import Database, Found
 from registrar_server.application.resolution import require_tenant
 from registrar_server.application.search.parser import SearchParser
-from registrar_server.domain.search import Column, Every, Order, Position, Property, Search
+from registrar_server.domain.access import NamePattern
+from registrar_server.domain.search import (
+    Begins,
+    Column,
+    Compared,
+    Either,
+    Every,
+    Operator,
+    Order,
+    Position,
+    Property,
+    Restriction,
+    Search,
+)
 
 _TEXTS_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """What SearchModelVersions asks for, as it was written."""
+    """What SearchModelVersions asks for, as it was written, and on which models its caller may ask."""
 
     tenant: str
+    readable: tuple[NamePattern, ...]
     filter: str = ""
     query: str = ""
     order_by: str = ""
@@ -38,7 +52,10 @@ class Searching:
         return self._read(request)
 
     def _parse(self, request: SearchRequest) -> Search:
-        wanted = Every((self._parser.filter(request.filter), self._parser.query(request.query)))
+        parts = [self._parser.filter(request.filter), self._parser.query(request.query)]
+        if not any(pattern.is_everything for pattern in request.readable):
+            parts.append(Either(tuple(map(_named, request.readable))))
+        wanted = Every(tuple(parts))
         return Search(tenant=request.tenant, filter=_flat(wanted), order=self._parser.order(request.order_by))
 
     def find(self, search: Search) -> Sequence[Found]:
@@ -64,6 +81,13 @@ def position(order: Order, sequence: int, value: str) -> Position:
             return Position(sequence, number)
         case _:
             return Position(sequence, value)
+
+
+def _named(pattern: NamePattern) -> Restriction:
+    """That a version is of a model that the caller may read."""
+    prefix = pattern.prefix
+    test = Compared(Operator.EQUAL, pattern.text) if prefix is None else Begins(prefix)
+    return Restriction(Column.NAME, test)
 
 
 def _flat(wanted: Every) -> Every:

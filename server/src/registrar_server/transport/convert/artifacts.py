@@ -8,6 +8,7 @@ from registrar.v1 import artifact_pb2 as pb
 from registrar.v1 import artifact_service_pb2 as service_pb
 from registrar_server.application.artifacts import BundleRef, ByContent, ById
 from registrar_server.domain import limits
+from registrar_server.domain.access import Caller
 from registrar_server.domain.bundles import (
     Bundle,
     BundleFile,
@@ -18,7 +19,8 @@ from registrar_server.domain.bundles import (
     path_problem,
 )
 from registrar_server.domain.validation import Checker
-from registrar_server.domain.values import MANIFEST_DIGEST, SHA256, UID, Caller
+from registrar_server.domain.values import MANIFEST_DIGEST, SHA256, UID
+from registrar_server.transport.admission import current_permit
 from registrar_server.transport.convert.references import model_from_proto, ref_from_proto, tenant_from_proto
 from registrar_server.transport.convert.values import time_to_proto
 
@@ -44,12 +46,12 @@ def bundle_ref_from_proto(check: Checker, request: NamesBundle, caller: Caller) 
     match request.WhichOneof("artifact"):
         case "artifact_id":
             uid = check.pattern("artifact_id", request.artifact_id, UID, "32 lower-case hex digits")
-            return ById(tenant_from_proto(check, "tenant", request.tenant, caller), uid)
+            return ById(current_permit(tenant_from_proto(check, "tenant", request.tenant, caller)), uid)
         case "ref":
             return ref_from_proto(check, "ref", request.ref, caller)
         case _:
             check.fail("artifact", "is required")
-            return ById(caller.tenant, "")
+            return ById(current_permit(caller.tenant), "")
 
 
 def manifest_from_proto(check: Checker, field: str, message: pb.Manifest) -> Manifest:

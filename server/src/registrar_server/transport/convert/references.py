@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from registrar.v1 import reference_pb2 as pb
 from registrar_server.application.reply_cache import Freshness
+from registrar_server.domain.access import Caller
 from registrar_server.domain.validation import Checker
 from registrar_server.domain.values import (
     UID,
@@ -13,7 +14,6 @@ from registrar_server.domain.values import (
     BySemanticVersion,
     ByStage,
     ByUid,
-    Caller,
     ModelKey,
     Selector,
     Stage,
@@ -32,6 +32,11 @@ _STAGES_BACK = {message: stage for stage, message in _STAGES.items()}
 def stage_to_proto(stage: Stage) -> pb.Stage.ValueType:
     """A stage."""
     return _STAGES[stage]
+
+
+def stage_of(message: pb.Stage.ValueType) -> Stage | None:
+    """A stage, None where none is given."""
+    return _STAGES_BACK.get(message)
 
 
 def stage_from_proto(check: Checker, field: str, message: pb.Stage.ValueType) -> Stage:

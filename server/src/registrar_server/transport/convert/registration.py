@@ -5,8 +5,9 @@ from __future__ import annotations
 from registrar.v1.model_version_service_pb2 import RegisterModelVersionRequest
 from registrar_server.application.registration import RegisterRequest
 from registrar_server.domain import limits
+from registrar_server.domain.access import Caller
 from registrar_server.domain.validation import Checker, checking
-from registrar_server.domain.values import RUN_ARTIFACT, UID, Caller
+from registrar_server.domain.values import RUN_ARTIFACT, UID
 from registrar_server.domain.versions import Facts, Notes
 from registrar_server.transport.convert.references import model_from_proto
 from registrar_server.transport.convert.values import (

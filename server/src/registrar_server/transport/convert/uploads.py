@@ -11,9 +11,11 @@ from registrar.v1 import artifact_service_pb2 as service_pb
 from registrar_server.application.ports.database import PartKey
 from registrar_server.application.uploads import FileProgress, PartUrl, UploadRef, UploadStatus, WantedRange
 from registrar_server.domain import limits
+from registrar_server.domain.access import Caller
 from registrar_server.domain.uploads import ByteRange, FileState, UploadSession
 from registrar_server.domain.validation import Checker
-from registrar_server.domain.values import UID, Caller
+from registrar_server.domain.values import UID
+from registrar_server.transport.admission import current_permit
 from registrar_server.transport.convert.references import tenant_from_proto
 from registrar_server.transport.convert.values import time_to_proto
 
@@ -23,7 +25,7 @@ _ETAG_CHARACTERS = 256
 def upload_ref(check: Checker, field: str, upload_id: str, tenant: str, caller: Caller) -> UploadRef:
     """Which session; `field` is where the message lies in the request, with its dot."""
     uid = check.pattern(f"{field}upload_id", upload_id, UID, "32 lower-case hex digits")
-    return UploadRef(tenant_from_proto(check, f"{field}tenant", tenant, caller), uid)
+    return UploadRef(current_permit(tenant_from_proto(check, f"{field}tenant", tenant, caller)), uid)
 
 
 def ranges_from_proto(check: Checker, field: str, ranges: Sequence[pb.FileRange]) -> Sequence[WantedRange]:

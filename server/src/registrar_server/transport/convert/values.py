@@ -9,8 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from registrar.v1 import value_pb2 as pb
 from registrar_server.domain import limits
+from registrar_server.domain.access import Caller
 from registrar_server.domain.validation import Checker
-from registrar_server.domain.values import GIT_COMMIT, Caller, MetricGoal, Parameter, RiskLevel
+from registrar_server.domain.values import GIT_COMMIT, MetricGoal, Parameter, RiskLevel
 from registrar_server.domain.versions import Dataset, MetricSlice, Provenance, Signature, TensorSpec
 from registrar_server.transport.convert.references import changed_ref_from_proto, ref_to_proto
 
@@ -32,6 +33,15 @@ def time_to_proto(time: datetime | None) -> Timestamp | None:
     # Not `FromDatetime`: it takes ten times as long, and a version has five times.
     since = time - _EPOCH
     return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
+
+
+def time_from_proto(check: Checker, field: str, message: Timestamp) -> datetime:
+    """A time, to the microsecond."""
+    try:
+        return message.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        check.fail(field, "must be from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z")
+        return _EPOCH
 
 
 def goal_to_proto(goal: MetricGoal) -> pb.MetricGoal.ValueType:

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
 Guard = Callable[[str, grpc.ServicerContext], AbstractContextManager[None]]
 """Around a call of the method with that full name."""
+Admit: TypeAlias = "Callable[[str, grpc.RpcMethodHandler[Any, Any]], grpc.RpcMethodHandler[Any, Any]]"
+"""Puts the demand of a method before its handler; see `admission`."""
 
 
 class GuardInterceptor(grpc.ServerInterceptor):
-    """Runs every handler of every service within `guards`, the first of them the outermost."""
+    """Runs every handler of every service within `guards`, the first of them the outermost, and behind `admit`."""
 
-    def __init__(self, *guards: Guard) -> None:
+    def __init__(self, *guards: Guard, admit: Admit) -> None:
         self._guards = guards
+        self._admit = admit
         # A method is wrapped when it is first called: doing so for each call is a tenth of what a small one costs.
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
@@ -36,7 +39,7 @@ class GuardInterceptor(grpc.ServerInterceptor):
             handler = continuation(handler_call_details)
             if handler is None:
                 return None
-            wrapped = handler
+            wrapped = self._admit(method, handler)
             for guard in reversed(self._guards):
                 wrapped = _wrap(wrapped, guard, method)
             self._wrapped[method] = wrapped

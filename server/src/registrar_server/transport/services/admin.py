@@ -2,64 +2,21 @@
 
 from __future__ import annotations
 
-import grpc
-from google.protobuf.duration_pb2 import Duration
-
-from registrar.v1 import admin_service_pb2 as pb
-from registrar.v1 import admin_service_pb2_grpc
-from registrar_server.application.server_status import ServerFacts, ServerStatus
-from registrar_server.domain import limits
-from registrar_server.transport.calls import current_caller
+from registrar_server.application.administration.administration import Administration
+from registrar_server.application.server_status import LoginOptions, ServerFacts, ServerStatus
+from registrar_server.transport.services.roles import RoleRpcs
+from registrar_server.transport.services.server_info import ServerInfoRpcs
+from registrar_server.transport.services.tenants import TenantRpcs
+from registrar_server.transport.services.tokens import TokenRpcs
 
 
-class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
-    """Converts, calls, converts."""
+class AdminServicer(ServerInfoRpcs, RoleRpcs, TokenRpcs, TenantRpcs):
+    """The server, its callers, and who may do what."""
 
-    def __init__(self, status: ServerStatus, facts: ServerFacts) -> None:
-        self._status = status
-        self._facts = facts
-
-    def GetServerInfo(
-        self, request: pb.GetServerInfoRequest, context: grpc.ServicerContext
-    ) -> pb.GetServerInfoResponse:
-        """See the contract."""
-        caller = current_caller()
-        progress = self._status.mirror_progress()
-        facts = self._facts
-        cache = self._status.cache()
-        return pb.GetServerInfoResponse(
-            server_version=facts.version,
-            features=facts.features,
-            digest_functions=["sha256"],
-            limits=pb.Limits(
-                message_bytes=limits.MESSAGE_BYTES,
-                chunk_bytes=limits.CHUNK_BYTES,
-                metadata_bytes=limits.METADATA_BYTES,
-                bundle_files=limits.BUNDLE_FILES,
-                transfer_slots=facts.transfer_slots,
-                tags=limits.TAGS,
-                metrics=limits.METRICS,
-                description_characters=limits.DESCRIPTION_CHARACTERS,
-            ),
-            bulk_endpoint=facts.bulk_endpoint,
-            caller=pb.Caller(actor=caller.actor, tenant=caller.tenant, roles=caller.roles),
-            mirror=pb.MirrorStatus(
-                event_sequence=progress.event_sequence,
-                mirrored_sequence=progress.mirrored_sequence,
-                pending_models=progress.pending_models,
-            ),
-            cache_ttl=_duration(facts.cache_ttl_seconds),
-            artifact_root=facts.artifact_root,
-            cache=pb.CacheStatus(
-                entries=cache.entries,
-                event_sequence=cache.position,
-                behind=_duration(cache.seconds_behind),
-                is_degraded=cache.is_degraded,
-            ),
-        )
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromNanoseconds(int(seconds * 1e9))
-    return duration
+    def __init__(
+        self, status: ServerStatus, facts: ServerFacts, login: LoginOptions, administration: Administration
+    ) -> None:
+        ServerInfoRpcs.__init__(self, status, facts, login)
+        RoleRpcs.__init__(self, administration.roles, administration.bindings)
+        TokenRpcs.__init__(self, administration.tokens)
+        TenantRpcs.__init__(self, administration.tenants)

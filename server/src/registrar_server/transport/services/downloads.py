@@ -11,8 +11,9 @@ import grpc
 from registrar.framing import Chunk
 from registrar.v1 import artifact_pb2, artifact_service_pb2_grpc
 from registrar.v1 import artifact_service_pb2 as pb
-from registrar_server.application.artifacts import Artifacts, BundleRef
+from registrar_server.application.artifacts import Artifacts, BundleRef, tenant_of
 from registrar_server.application.downloads import Downloads
+from registrar_server.application.transfers import Transfers
 from registrar_server.application.verification import CheckedFile, Checking, Verification
 from registrar_server.domain import limits
 from registrar_server.domain.bundles import Bundle, BundleFile
@@ -41,6 +42,7 @@ class DownloadRpcs(artifact_service_pb2_grpc.ArtifactServiceServicer):
         downloads: Downloads,
         verification: Verification,
         download_slots: Slots,
+        transfers: Transfers,
         *,
         stall_seconds: float,
     ) -> None:
@@ -48,6 +50,7 @@ class DownloadRpcs(artifact_service_pb2_grpc.ArtifactServiceServicer):
         self._downloads = downloads
         self._verification = verification
         self._download_slots = download_slots
+        self._transfers = transfers
         self._watch = StallWatch(stall_seconds)
 
     def GetArtifact(self, request: pb.GetArtifactRequest, context: grpc.ServicerContext) -> pb.GetArtifactResponse:
@@ -72,7 +75,11 @@ class DownloadRpcs(artifact_service_pb2_grpc.ArtifactServiceServicer):
             check.text("path", request.path, limits.PATH_BYTES, is_required=True)
             if request.range.offset < 0 or request.range.length < 0:
                 check.fail("range", "must not be negative")
-        with self._download_slots.take(), closing(self._download(ref, request)) as messages:
+        with (
+            self._download_slots.take(),
+            self._transfers.counted(tenant_of(ref)),
+            closing(self._download(ref, request)) as messages,
+        ):
             yield from self._watch.iterate(context, messages)
 
     def CreateDownloadUrls(

@@ -9,6 +9,7 @@ from registrar.v1 import model_service_pb2_grpc
 from registrar_server.application.models import ModelChanged, Models, ModelUpdate
 from registrar_server.application.reply_cache import ReplyCache
 from registrar_server.domain import limits
+from registrar_server.domain.access import Right
 from registrar_server.domain.validation import checking
 from registrar_server.transport.calls import current_caller, mutation_of
 from registrar_server.transport.convert.masks import Mask
@@ -60,8 +61,14 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         size = page_size(request.page_size)
         token = decode_token(request, request.page_token, str)
         after = str(token[0]) if token else ""
+        readable = current_caller().access.models(Right.READ, tenant)
         models = self._models.list(
-            tenant, prefix=prefix, after=after, limit=size + 1, is_deleted_shown=request.show_deleted
+            tenant,
+            readable=readable,
+            prefix=prefix,
+            after=after,
+            limit=size + 1,
+            is_deleted_shown=request.show_deleted,
         )
         response = pb.ListModelsResponse(models=map(model_to_proto, models[:size]))
         if len(models) > size:

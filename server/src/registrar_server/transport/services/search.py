@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from registrar.v1 import model_version_service_pb2 as pb
 from registrar_server.application.search.searching import Searching, SearchRequest, position
+from registrar_server.domain.access import Caller, Right
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.search import Order, Position
 from registrar_server.domain.validation import checking
-from registrar_server.domain.values import Caller
 from registrar_server.transport.convert.references import tenant_from_proto
 from registrar_server.transport.convert.versions import version_to_proto
 from registrar_server.transport.paging import decode_token, encode_token, page_size
@@ -21,7 +21,8 @@ def search_page(
     """See the contract. Nothing is cached: every answer is as fresh as the database."""
     with checking() as check:
         tenant = tenant_from_proto(check, "tenant", request.tenant, caller)
-    search = searching.read(SearchRequest(tenant, request.filter, request.query, request.order_by))
+    readable = caller.access.models(Right.READ, tenant)
+    search = searching.read(SearchRequest(tenant, readable, request.filter, request.query, request.order_by))
     size = page_size(request.page_size)
     found = searching.find(replace(search, after=_after(request, search.order), limit=size + 1))
     response = pb.SearchModelVersionsResponse(model_versions=(version_to_proto(one.version) for one in found[:size]))

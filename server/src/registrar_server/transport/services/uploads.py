@@ -12,6 +12,7 @@ from registrar.framing import Chunk as WireChunk
 from registrar.v1 import artifact_service_pb2 as pb
 from registrar.v1 import artifact_service_pb2_grpc
 from registrar_server.application.artifacts import Artifacts, Chunk, Uploaded
+from registrar_server.application.transfers import Transfers
 from registrar_server.application.upload_streams import UploadStreams
 from registrar_server.application.uploads import Uploads, UploadStatus
 from registrar_server.domain import limits
@@ -52,9 +53,11 @@ class UploadRpcs(artifact_service_pb2_grpc.ArtifactServiceServicer):
         upload_streams: UploadStreams,
         upload_slots: Slots,
         wait_slots: Slots,
+        transfers: Transfers,
         *,
         stall_seconds: float,
     ) -> None:
+        self._transfers = transfers
         self._artifacts = artifacts
         self._uploads = uploads
         self._upload_streams = upload_streams
@@ -76,7 +79,8 @@ class UploadRpcs(artifact_service_pb2_grpc.ArtifactServiceServicer):
                     manifest = manifest_from_proto(check, "header.manifest", header.manifest)
                 chunks = _chunks(messages, lambda file: manifest.files[file].path)
                 came = (chunk for chunk in chunks if chunk is not None)
-                uploaded = self._artifacts.upload(current_caller(), model, manifest, came)
+                with self._transfers.counted(model.tenant):
+                    uploaded = self._artifacts.upload(current_caller(), model, manifest, came)
             finally:
                 stream.close()
         return _uploaded(uploaded)
@@ -103,7 +107,8 @@ class UploadRpcs(artifact_service_pb2_grpc.ArtifactServiceServicer):
                 with checking() as check:
                     ref = upload_ref(check, "header.", header.upload_id, header.tenant, current_caller())
                     ranges = ranges_from_proto(check, "header.ranges", header.ranges)
-                received = self._upload_streams.write(ref, ranges, _chunks(messages, "file {}".format))
+                with self._transfers.counted(ref.permit.tenant):
+                    received = self._upload_streams.write(ref, ranges, _chunks(messages, "file {}".format))
             finally:
                 stream.close()
         return pb.WriteUploadResponse(received_bytes=received)

@@ -14,8 +14,9 @@ from registrar_server.application.reply_cache import Freshness, ReplyCache
 from registrar_server.application.search.searching import Searching
 from registrar_server.application.versions import NotesUpdate, VersionChanged, Versions
 from registrar_server.domain import limits
+from registrar_server.domain.access import Caller
 from registrar_server.domain.validation import checking
-from registrar_server.domain.values import Caller, VersionRef, VersionState
+from registrar_server.domain.values import VersionRef, VersionState
 from registrar_server.transport.calls import current_caller, mutation_of
 from registrar_server.transport.convert.masks import Mask
 from registrar_server.transport.convert.references import (

@@ -2,7 +2,7 @@
 
 A transaction is all or nothing, sees its own writes, and gives no answer before the commit. Writers of one model
 take turns (`ModelRecords.lock`); event sequences are given out in the order of commits. Lock order, kept by every
-use case: model, tenant chain, event sequence (`Journal.record` takes the last two, so it comes last).
+use case: model or role, tenant chain, event sequence (`Journal.record` takes the last two, so it comes last).
 
 Every method raises `RegistrarError` DATABASE_UNAVAILABLE or DATABASE_BUSY when the database does not answer or
 stays locked; nothing is changed then.
@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from registrar_server.application.ports.database.access import AccessRecords, ApiToken, RoleBinding
 from registrar_server.application.ports.database.bundles import BundleClaim, BundleRecords
 from registrar_server.application.ports.database.journal import Change, Event, Journal, ModelEvent
 from registrar_server.application.ports.database.lifecycle import AliasRecords, TransitionRecords
@@ -22,14 +23,18 @@ from registrar_server.application.ports.database.models import ModelRecords, New
 from registrar_server.application.ports.database.registrations import RegistrationRecords, RegistrationTask
 from registrar_server.application.ports.database.requests import RequestKey, RequestRecords, StoredAnswer
 from registrar_server.application.ports.database.search import Found, SearchRecords
+from registrar_server.application.ports.database.tenants import TenantRecords
 from registrar_server.application.ports.database.uploads import FileTask, PartKey, UploadRecords
 from registrar_server.application.ports.database.versions import NewVersion, VersionRecords
+from registrar_server.domain.access import NamePattern
 from registrar_server.domain.models import Model
 from registrar_server.domain.values import ModelKey, Selector
 from registrar_server.domain.versions import ModelVersion
 
 __all__ = [
+    "AccessRecords",
     "AliasRecords",
+    "ApiToken",
     "BundleClaim",
     "BundleRecords",
     "Change",
@@ -50,8 +55,10 @@ __all__ = [
     "RegistrationTask",
     "RequestKey",
     "RequestRecords",
+    "RoleBinding",
     "SearchRecords",
     "StoredAnswer",
+    "TenantRecords",
     "Transaction",
     "TransitionRecords",
     "UploadRecords",
@@ -84,6 +91,10 @@ class Transaction(Protocol):
     def mirror(self) -> MirrorRecords: ...
     @property
     def search(self) -> SearchRecords: ...
+    @property
+    def access(self) -> AccessRecords: ...
+    @property
+    def tenants(self) -> TenantRecords: ...
 
     def discard(self) -> None:
         """Roll back at the end instead of committing: for `validate_only`."""
@@ -102,7 +113,14 @@ class Database(Protocol):
         """What `VersionRecords.get` finds in a transaction of its own, at less cost: the call that is made most."""
 
     def list_models(
-        self, tenant: str, *, prefix: str, after: str, limit: int, is_deleted_shown: bool
+        self,
+        tenant: str,
+        *,
+        readable: Sequence[NamePattern],
+        prefix: str,
+        after: str,
+        limit: int,
+        is_deleted_shown: bool,
     ) -> Sequence[Model]:
         """What `ModelRecords.list` finds in a transaction of its own, at less cost."""
 

@@ -30,9 +30,16 @@ class BundleRecords(Protocol):
         """The committed bundle of a model with that content."""
 
     def claim(
-        self, claim: BundleClaim, model_uid: str, tenant: str, manifest_digest: str, *, until: datetime
+        self,
+        claim: BundleClaim,
+        model_uid: str,
+        tenant: str,
+        manifest_digest: str,
+        *,
+        until: datetime,
+        size_bytes: int = 0,
     ) -> BundleClaim:
-        """Announce that a bundle is being written, or join those who write the same one.
+        """Announce that a bundle of that size is being written, or join those who write the same one.
 
         DATABASE_BUSY while what an earlier attempt left is being cleared away.
         """

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from registrar_server.domain.values import Caller, ModelKey
+from registrar_server.domain.access import Caller
+from registrar_server.domain.values import ModelKey
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One mutation, as audit and event record it. `before` and `after` hold what changed, JSON-shaped, no secrets."""
+    """One mutation, as audit and event record it. `before` and `after` hold what changed, JSON-shaped, no secrets.
+
+    What is about a tenant and no model (roles, bindings, tokens, the tenant itself) has an empty model name and uid, and
+    is not mirrored.
+    """
 
     action: str
     """Fixed dotted name: `version.registered`, `version.stage_changed`, `alias.moved`, …"""

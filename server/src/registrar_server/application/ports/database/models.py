@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from registrar_server.domain.access import NamePattern
 from registrar_server.domain.models import Model
 from registrar_server.domain.values import ModelKey
 
@@ -27,14 +28,20 @@ class NewModel:
 class ModelRecords(Protocol):
     """Models."""
 
-    def has_tenant(self, tenant: str) -> bool:
-        """Whether the tenant exists."""
-
     def get(self, key: ModelKey, *, is_deleted_shown: bool = False) -> Model | None:
         """The model with what its versions amount to; None: absent, reserved, or deleted and not shown."""
 
-    def list(self, tenant: str, *, prefix: str, after: str, limit: int, is_deleted_shown: bool) -> Sequence[Model]:
-        """Models in the order of their names' UTF-8 bytes, names greater than `after` only."""
+    def list(
+        self,
+        tenant: str,
+        *,
+        readable: Sequence[NamePattern],
+        prefix: str,
+        after: str,
+        limit: int,
+        is_deleted_shown: bool,
+    ) -> Sequence[Model]:
+        """Models in the order of their names' UTF-8 bytes, readable ones with names greater than `after` only."""
 
     def lock(self, key: ModelKey) -> Model | None:
         """The model, deleted or not, locked until the transaction ends; None when absent or reserved."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from registrar_server.domain.access import NamePattern
 from registrar_server.domain.bundles import BundleFile
 from registrar_server.domain.uploads import FileState, UploadFile, UploadSession
 
@@ -120,9 +121,9 @@ class UploadRecords(Protocol):
         """Remove files and parts of a session: its bundle is committed or cleared away."""
 
     def find_source(
-        self, tenant: str, files: Sequence[BundleFile], *, readable_model_uids: Sequence[str] | None
+        self, tenant: str, files: Sequence[BundleFile], *, readable: Sequence[NamePattern]
     ) -> Mapping[str, str]:
         """By sha256, the store key of a verified file with the same size in a committed bundle of the tenant.
 
-        Of living models only; `None`: all of them are readable. Digests that are nowhere are left out.
+        Of living models with a readable name only. Digests that are nowhere are left out.
         """

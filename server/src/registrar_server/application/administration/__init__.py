@@ -1,0 +1,1 @@
+"""Use cases about who may do what: roles, their bindings, tokens, tenants."""

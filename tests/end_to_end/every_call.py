@@ -1,0 +1,221 @@
+"""Every RPC, with everything that a request of it can name."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from registrar.v1 import model_version_service_pb2 as versions_pb
+from registrar.v1.reference_pb2 import ModelRef, Stage
+from registrar_server.transport.server import SERVICE_NAMES
+from tests.end_to_end import sessions
+from tests.end_to_end.api import CALL_SECONDS, Api, by_number, digest_of, manifest_of, refusal_of
+
+FILES = {"model.pkl": b"weights that nobody else may have"}
+OPEN_FILES = {"model.pkl": b"on its way"}
+
+
+@dataclass(frozen=True)
+class Things:
+    """What a tenant has, by every name that it goes by."""
+
+    tenant: str
+    model: str
+    uid: str
+    alias: str
+    semantic_version: str
+    artifact_id: str
+    manifest_digest: str
+    upload_id: str
+    page_token: str
+    request_id: str
+
+
+class Everything:
+    """Requests of every RPC that name what somebody has; `tenant` is given each time, or left to be guessed."""
+
+    def __init__(self, things: Things) -> None:
+        self._things = things
+
+    def requests(self, method: str) -> Iterator[Mapping[str, Any]]:
+        """As JSON. A method that is not there is one that somebody forgot."""
+        one = self._things
+        for tenant in (one.tenant, ""):
+            model = {"tenant": tenant, "name": one.model}
+            for ref in self._refs(model):
+                yield from self._of_version(method, ref)
+            yield from self._of_model(method, model)
+            yield from self._of_ids(method, tenant)
+        yield from self._of_tenant(method, one.tenant)
+
+    def _refs(self, model: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+        one = self._things
+        for selector in (
+            {"version": 1},
+            {"alias": one.alias},
+            {"stage": "STAGE_PRODUCTION"},
+            {"semanticVersion": one.semantic_version},
+            {"semanticVersion": "*"},
+            {"uid": one.uid},
+        ):
+            yield {"model": model, **selector}
+
+    def _of_version(self, method: str, ref: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        match method:
+            case "GetModelVersion" | "VerifyArtifact" | "GetArtifact" | "CreateDownloadUrls":
+                yield {"ref": ref}
+            case "DownloadFile":
+                yield {"ref": ref, "path": "model.pkl"}
+            case "UpdateModelVersion":
+                yield {"ref": ref, "description": "taken over"}
+            case "DeleteModelVersion" | "UndeleteModelVersion":
+                yield {"ref": ref, "requestId": self._things.request_id}
+            case "CompareModelVersions":
+                yield {"refs": [ref, {**ref, "version": 2} if "version" in ref else ref]}
+            case "SetAlias":
+                yield {"ref": ref, "alias": "mine"}
+            case "TransitionStage":
+                yield {"ref": ref, "stage": "STAGE_ARCHIVED"}
+            case _:
+                pass
+
+    def _of_model(self, method: str, model: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+        one = self._things
+        paged = {"model": model, "pageToken": one.page_token}
+        match method:
+            case "GetModel" | "DeleteModel" | "UndeleteModel" | "Rollback":
+                yield {"model": model}
+            case "CreateModel" if model["tenant"]:
+                yield {"model": model}
+            case "UpdateModel":
+                yield {"model": model, "description": "taken over"}
+            case "ListModelVersions" | "ListAliasHistory" | "ListTransitions":
+                yield {"model": model}
+                yield paged
+            case "DeleteAlias":
+                yield {"model": model, "alias": one.alias}
+            case "RegisterModelVersion":
+                yield {"model": model, "artifactId": one.artifact_id}
+                yield {"model": {**model, "name": "own-model"}, "artifactId": one.artifact_id}
+                parent = {"model": {"tenant": one.tenant, "name": one.model}, "version": 1}
+                yield {"model": model, "artifactId": one.artifact_id, "provenance": {"parent": parent}}
+            case "GetArtifact":
+                yield {"manifest": {"model": model, "manifestDigest": one.manifest_digest}}
+            case "CreateUpload" | "UploadArtifact" if model["tenant"]:
+                sent = {"model": model, "manifest": MessageToDict(manifest_of(FILES))}
+                yield sent if method == "CreateUpload" else {"header": sent}
+            case _:
+                pass
+
+    def _of_ids(self, method: str, tenant: str) -> Iterator[Mapping[str, Any]]:
+        one = self._things
+        session = {"uploadId": one.upload_id, "tenant": tenant}
+        whole = {"file": 0}
+        match method:
+            case "GetArtifact" | "VerifyArtifact" | "CreateDownloadUrls":
+                yield {"artifactId": one.artifact_id, "tenant": tenant}
+            case "DownloadFile":
+                yield {"artifactId": one.artifact_id, "tenant": tenant, "path": "model.pkl"}
+            case "GetUpload" | "CommitUpload" | "AbortUpload":
+                yield session
+            case "CreatePartUrls":
+                yield {**session, "ranges": [whole]}
+            case "RecordParts":
+                yield {**session, "writerEpoch": 1, "parts": [{"file": 0, "partNumber": 1, "etag": "e" * 32}]}
+            case "WriteUpload":
+                yield {"header": {**session, "ranges": [whole]}}
+            case _:
+                pass
+
+    def _of_tenant(self, method: str, tenant: str) -> Iterator[Mapping[str, Any]]:
+        match method:
+            case "ListModels" | "SearchModelVersions" | "ListRoles" | "ListRoleBindings" | "ListTokens" | "GetTenant":
+                yield {"tenant": tenant}
+            case "CreateTenant" | "UpdateTenant" | "SuspendTenant" | "ResumeTenant" | "DeleteTenant" | "UndeleteTenant":
+                yield {"tenant": tenant, "description": "mine"} if method in _DESCRIBED else {"tenant": tenant}
+            case "CreateRole" | "UpdateRole":
+                yield {"tenant": tenant, "name": "mine", "grants": [{"right": "RIGHT_READ"}]}
+            case "GetRole" | "DeleteRole":
+                yield {"tenant": tenant, "name": "reader"}
+            case "CreateRoleBinding":
+                yield {"tenant": tenant, "role": "reader", "member": "user:me"}
+            case "DeleteRoleBinding" | "RevokeToken":
+                yield {"tenant": tenant, "id": "0" * 32}
+            case "CreateToken":
+                yield {"tenant": tenant, "name": "mine", "role": "reader"}
+            case "ListTenants":
+                yield {}
+            case "RevokeSessions":
+                yield {"member": "user:them"}
+            case _:
+                pass
+
+
+_DESCRIBED = ("CreateTenant", "UpdateTenant")
+ABOUT_NOBODY = {"GetServerInfo", "GetLoginOptions", "GetCaller"}
+
+
+def all_methods() -> list[MethodDescriptor]:
+    pool = descriptor_pool.Default()
+    return [m for name in SERVICE_NAMES for m in pool.FindServiceByName(name).methods_by_name.values()]
+
+
+METHODS = {method.name: method for method in all_methods()}
+
+
+def make_things(api: Api, tenant: str) -> Things:
+    """A model with two versions, the first in production under an alias, and an upload under way."""
+    name, request_id = f"secret-{secrets.token_hex(4)}", secrets.token_hex(8)
+    artifact = api.upload(name, FILES)
+    version = api.register(name, artifact_id=artifact.id, semantic_version="1.0.0", request_id=request_id)
+    api.register(name)
+    api.versions.SetAlias(versions_pb.SetAliasRequest(ref=by_number(name, 1), alias="champion"))
+    api.move(name, 1, Stage.STAGE_STAGING)
+    api.move(name, 1, Stage.STAGE_PRODUCTION)
+    session = sessions.create(api, name, OPEN_FILES)
+    page = api.versions.ListModelVersions(
+        versions_pb.ListModelVersionsRequest(model=ModelRef(name=name), page_size=1), timeout=CALL_SECONDS
+    )
+    return Things(
+        tenant=tenant,
+        model=name,
+        uid=version.uid,
+        alias="champion",
+        semantic_version="1.0.0",
+        artifact_id=artifact.id,
+        manifest_digest=digest_of(manifest_of(FILES)),
+        upload_id=session.upload.id,
+        page_token=page.next_page_token,
+        request_id=request_id,
+    )
+
+
+def call(channel: grpc.Channel, method: MethodDescriptor, document: Mapping[str, Any]) -> Any:
+    """What an RPC answers: its messages as JSON, or how it was refused."""
+    request: Message = ParseDict(dict(document), GetMessageClass(method.input_type)())
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    multi: Any = channel.unary_stream if method.server_streaming else channel.unary_unary
+    sent: Any = request
+    if method.client_streaming:
+        multi, sent = channel.stream_unary, iter([request])
+    stub = multi(
+        path,
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=GetMessageClass(method.output_type).FromString,
+    )
+    try:
+        answer = stub(sent, timeout=CALL_SECONDS)
+        found = list(answer) if method.server_streaming else [answer]
+    except grpc.RpcError as exc:
+        refused = refusal_of(exc)
+        return refused.code.name, refused.reason, dict(refused.metadata), refused.message, dict(refused.violations)
+    return [MessageToDict(message) for message in found]
