@@ -10,10 +10,11 @@ import pytest
 
 CALLER = """\
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import registrar
-from registrar import MetricSlice, Stage
+from registrar import Grant, MetricSlice, Right, Stage
 
 
 def publish(folder: Path) -> int:
@@ -38,6 +39,22 @@ def publish(folder: Path) -> int:
 
 def pulled_from(registry: registrar.Registry) -> str:
     return registry.server_info().caller.tenant
+
+
+def administer(token: str) -> str:
+    credentials = registrar.tls_credentials(ca=Path("ca.pem"), certificate="c.pem", key="k.pem")
+    with registrar.connect("grpcs://a.example", credentials=credentials, token=lambda: token) as registry:
+        grants = [Grant(Right.READ), Grant(Right.PROMOTE, stages=[Stage.STAGING])]
+        role: registrar.Role = registry.create_role("releaser", grants, tenant=registrar.EVERYWHERE)
+        registry.bind_role(role.name, "group:ml", models="churn-*", expire_time=datetime.now(UTC))
+        registry.update_tenant("acme", quotas=registrar.Quotas(models=3, bytes=None))
+        names: list[str] = [tenant.name for tenant in registry.tenants(show_deleted=True)]
+        held: list[str] = [held.role for held in registry.caller().roles]
+        try:
+            return registry.create_token("ci", role="reader", ttl_seconds=3600).secret
+        except registrar.ResourceExhausted as error:
+            print(names, held, [quota.subject for quota in error.quotas])
+    return ""
 """
 
 ASYNCIO_CALLER = """\
@@ -67,6 +84,13 @@ async def publish(folder: Path) -> int:
 
 async def tenant_of(registry: aio.Registry) -> str:
     return (await registry.server_info()).caller.tenant
+
+
+async def administer(token: str) -> list[str]:
+    async with aio.connect("grpcs://a.example", token=lambda: token) as registry:
+        made: registrar.ApiToken = await registry.create_token("ci", role="reader")
+        await registry.revoke_token(made.id)
+        return [binding.member async for binding in registry.role_bindings(role="reader")]
 """
 
 WRONG = [
@@ -83,6 +107,14 @@ WRONG = [
     'len(registry.versions("a"))',
     'registry.set_alias("a", "champion")',
     "registrar.conect()",
+    "registrar.connect(token=3)",
+    "registrar.connect(token=lambda: 3)",
+    'registrar.tls_credentials("ca.pem")',
+    'registry.create_role("a", ["read"])',
+    'registry.bind_role("a", "user:b", expire_time="tomorrow")',
+    'registry.create_token("ci")',
+    'registry.create_token("ci", role="reader").secrets',
+    'registry.update_tenant("a", quotas={"models": 3})',
 ]
 
 ASYNCIO_WRONG = [
@@ -101,6 +133,9 @@ ASYNCIO_WRONG = [
     '[version for version in registry.versions("a")]',
     '[block for block in registry.download("a/1", "b")]',
     'await registry.set_alias("a", "champion")',
+    'registry.create_token("ci", role="reader").secret',
+    "await registry.tokens()",
+    "aio.connect(token=3)",
     "with registry: pass",
     "registry.close()",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,15 +10,17 @@ import pytest
 
 import registrar
 from registrar.retry import RetryPolicy
+from tests.unit.client.fake_access import Access
 from tests.unit.client.fake_state import State
 from tests.unit.client.servicer import serve
 
 
 @pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the shell exports does not count."""
-    for name in ("REGISTRAR_SERVER", "REGISTRAR_TENANT"):
-        monkeypatch.delenv(name, raising=False)
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the shell exports does not count, nor who has logged in on this machine."""
+    for name in [name for name in os.environ if name.startswith("REGISTRAR_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
 
 
 @pytest.fixture
@@ -26,8 +29,13 @@ def state() -> State:
 
 
 @pytest.fixture
-def target(state: State) -> Iterator[str]:
-    with serve(state) as address:
+def access() -> Access:
+    return Access()
+
+
+@pytest.fixture
+def target(state: State, access: Access) -> Iterator[str]:
+    with serve(state, access) as address:
         yield address
 
 

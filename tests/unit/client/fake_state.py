@@ -39,6 +39,7 @@ class Failure:
     reason: str = ""
     details: tuple[Message, ...] = ()
     is_late: bool = False
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -155,13 +156,13 @@ class Base:
             due = self.state.failures.get(type(request).__name__.removesuffix("Request"), [])
             failure = due.pop(0) if due else None
             if failure is not None and not failure.is_late:
-                refuse(context, failure.code, failure.reason, *failure.details)
+                refuse(context, failure.code, failure.reason, *failure.details, **failure.metadata)
             stored = self.state.replies.get(request_id)
             response: Response = stored if stored is not None else make()  # type: ignore[assignment]
             if request_id:
                 self.state.replies[request_id] = response
             if failure is not None:
-                refuse(context, failure.code, failure.reason, *failure.details)
+                refuse(context, failure.code, failure.reason, *failure.details, **failure.metadata)
             return response
 
     def resolve(

@@ -30,7 +30,7 @@ def connect(target: str) -> aio.Registry:
 
 def workers_to(target: str) -> Workers:
     settings = resolve_settings(
-        target, tenant=None, timeout_seconds=5, connect_timeout_seconds=5, retry=None, credentials=None
+        target, tenant=None, timeout_seconds=5, connect_timeout_seconds=5, retry=None, credentials=None, token=None
     )
     return Workers(Connection(settings))
 

@@ -24,8 +24,9 @@ def test_importing_the_package_imports_almost_nothing() -> None:
     ("statement", "forbidden"),
     [
         ("import registrar; registrar.connect", {"typer", "rich", "click", "numpy", "registrar.pull", "registrar.aio"}),
+        ("import registrar; registrar.connect().close()", {"urllib.request", "http.client", "registrar.oidc"}),
         ("from registrar import aio", {"typer", "rich", "click", "numpy", "registrar.pull"}),
-        ("import registrar.cli", {"grpc", "rich", "importlib.metadata", "pydantic", "google.protobuf"}),
+        ("import registrar.cli", {"grpc", "rich", "importlib.metadata", "pydantic", "google.protobuf", "ssl"}),
         ("from registrar.v1 import model_pb2", {"grpc", "registrar.client", "registrar.types"}),
     ],
 )

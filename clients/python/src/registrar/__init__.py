@@ -17,6 +17,21 @@ from importlib import import_module
 # Type checkers know the name; importing it from typing would be nine tenths of the time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from registrar.access_types import (
+        EVERYWHERE,
+        ApiToken,
+        CallerDetails,
+        Grant,
+        HeldRole,
+        LoginOptions,
+        Quotas,
+        Right,
+        Role,
+        RoleBinding,
+        Tenant,
+        TenantState,
+        TenantUsage,
+    )
     from registrar.client import (
         Registry,
         connect,
@@ -35,6 +50,7 @@ if TYPE_CHECKING:
         OutOfRange,
         PermissionDenied,
         Precondition,
+        QuotaViolation,
         RegistrarError,
         ResourceExhausted,
         Unauthenticated,
@@ -53,6 +69,9 @@ if TYPE_CHECKING:
     )
     from registrar.retry import (
         RetryPolicy,
+    )
+    from registrar.tls import (
+        tls_credentials,
     )
     from registrar.types import (
         AliasMove,
@@ -99,10 +118,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "EVERYWHERE",
     "Aborted",
     "Action",
     "AliasMove",
     "AlreadyExists",
+    "ApiToken",
     "Approval",
     "ApprovalStatus",
     "Artifact",
@@ -110,6 +131,7 @@ __all__ = [
     "BundleFile",
     "CacheStatus",
     "Caller",
+    "CallerDetails",
     "Cancelled",
     "Code",
     "ComparedVersion",
@@ -122,9 +144,12 @@ __all__ = [
     "Environment",
     "FailedPrecondition",
     "FileType",
+    "Grant",
+    "HeldRole",
     "Internal",
     "InvalidArgument",
     "Limits",
+    "LoginOptions",
     "MetricComparison",
     "MetricGoal",
     "MetricSlice",
@@ -142,15 +167,23 @@ __all__ = [
     "ProgressCallback",
     "Promotion",
     "Provenance",
+    "QuotaViolation",
+    "Quotas",
     "RegistrarError",
     "Registry",
     "ResourceExhausted",
     "RetryPolicy",
+    "Right",
     "RiskAssessment",
     "RiskLevel",
+    "Role",
+    "RoleBinding",
     "ServerInfo",
     "Signature",
     "Stage",
+    "Tenant",
+    "TenantState",
+    "TenantUsage",
     "TensorSpec",
     "Transition",
     "TransitionKind",
@@ -163,9 +196,23 @@ __all__ = [
     "VersionState",
     "Violation",
     "connect",
+    "tls_credentials",
 ]
 
 _HOME = {
+    "ApiToken": "access_types",
+    "CallerDetails": "access_types",
+    "EVERYWHERE": "access_types",
+    "Grant": "access_types",
+    "HeldRole": "access_types",
+    "LoginOptions": "access_types",
+    "Quotas": "access_types",
+    "Right": "access_types",
+    "Role": "access_types",
+    "RoleBinding": "access_types",
+    "Tenant": "access_types",
+    "TenantState": "access_types",
+    "TenantUsage": "access_types",
     "Registry": "client",
     "connect": "client",
     "Aborted": "errors",
@@ -181,6 +228,7 @@ _HOME = {
     "OutOfRange": "errors",
     "PermissionDenied": "errors",
     "Precondition": "errors",
+    "QuotaViolation": "errors",
     "RegistrarError": "errors",
     "ResourceExhausted": "errors",
     "Unauthenticated": "errors",
@@ -193,6 +241,7 @@ _HOME = {
     "ModelRef": "reference",
     "VersionRef": "reference",
     "RetryPolicy": "retry",
+    "tls_credentials": "tls",
     "AliasMove": "types",
     "Approval": "types",
     "Artifact": "types",

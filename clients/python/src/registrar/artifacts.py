@@ -166,8 +166,9 @@ class ArtifactCalls(VersionCalls):
         info = self._connection.unary(self._connection.admin.GetServerInfo, GetServerInfoRequest())
         if not info.bulk_endpoint:
             return None
-        bulk = self._connection.to_endpoint(info.bulk_endpoint)
+        bulk: Connection | None = None
         try:
+            bulk = self._connection.to_endpoint(info.bulk_endpoint)
             there = bulk.unary(bulk.admin.GetServerInfo, GetServerInfoRequest(), timeout_seconds=_BULK_SECONDS)
         except RegistrarError as exc:
             problem = str(exc)
@@ -175,7 +176,8 @@ class ArtifactCalls(VersionCalls):
             if there.artifact_root == info.artifact_root:
                 return bulk
             problem = "another registry answers there"
-        bulk.close()
+        if bulk is not None:
+            bulk.close()
         _log.warning(
             "transfers go to %s, because its bulk endpoint cannot be used: %s: %s",
             self._connection.target,

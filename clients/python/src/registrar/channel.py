@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
 import grpc
 
+from registrar.errors import InvalidArgument
+
 MESSAGE_BYTES = 16 << 20
 """What an answer may have: 20,000 files of a bundle fit in a page or two."""
+
+PLAINTEXT_VARIABLE = "REGISTRAR_ALLOW_PLAINTEXT_NETWORK"
+"""When true, tokens are sent over networks without TLS: for where something else encrypts, such as a service mesh."""
 
 Options = tuple[tuple[str, int | str], ...]
 
@@ -56,6 +62,18 @@ def endpoint_of(target: str, credentials: grpc.ChannelCredentials | None) -> End
         # A proxy that the shell names for the world outside does not lead back here.
         options = (*options, ("grpc.enable_http_proxy", 0))
     return Endpoint(address, credentials, options)
+
+
+def check_private(endpoint: Endpoint) -> None:
+    """Refuse to send a token where others could read it on its way. Errors: InvalidArgument INSECURE_CHANNEL."""
+    is_local = _LOOPBACK.fullmatch(endpoint.address) or endpoint.address.startswith(("unix:", "unix-abstract:"))
+    if endpoint.credentials is not None or is_local:
+        return
+    if os.environ.get(PLAINTEXT_VARIABLE, "").lower() not in {"true", "1"}:
+        raise InvalidArgument(
+            f"a token is not sent to {endpoint.address} without TLS, where others could read it",
+            reason="INSECURE_CHANNEL",
+        )
 
 
 def open_channel(endpoint: Endpoint) -> grpc.Channel:

@@ -7,6 +7,7 @@ from typing import Self
 
 import grpc
 
+from registrar.access import AccessCalls
 from registrar.admin import AdminCalls
 from registrar.aliases import AliasCalls
 from registrar.connection import Connection
@@ -14,6 +15,8 @@ from registrar.lifecycle import LifecycleCalls
 from registrar.models import ModelCalls
 from registrar.retry import RetryPolicy
 from registrar.settings import resolve_settings
+from registrar.tenants import TenantCalls
+from registrar.tokens import TokenCallable
 from registrar.uploads import UploadCalls
 
 
@@ -25,6 +28,7 @@ def connect(
     connect_timeout_seconds: float = 10.0,
     retry: RetryPolicy | None = None,
     credentials: grpc.ChannelCredentials | None = None,
+    token: str | TokenCallable | None = None,
 ) -> Registry:
     """A registry, to be closed after use: `with registrar.connect() as registry: …`.
 
@@ -32,6 +36,14 @@ def connect(
     `tenant` is where references without one belong; None: REGISTRAR_TENANT, or what the server takes the caller for.
     `timeout_seconds` bounds a call with all its retries; for transfers, how long nothing may move. While no server has
     answered yet, `connect_timeout_seconds` bounds it. No connection is made before the first call.
+
+    `credentials` are for TLS, see `tls_credentials`; None: REGISTRAR_CA, REGISTRAR_CLIENT_CERTIFICATE and
+    REGISTRAR_CLIENT_KEY name files for them. `token` says who calls: a text; or a callable that gives one, and another
+    when that is about to end or was refused; None: REGISTRAR_TOKEN, or what `registrar login` has stored for this
+    address, refreshed when need be; empty: nobody.
+    Errors: InvalidArgument INSECURE_CHANNEL when a token would go over a network without TLS, unless
+    REGISTRAR_ALLOW_PLAINTEXT_NETWORK is true; TLS_FILE_UNREADABLE, TLS_FILE_INVALID; FailedPrecondition
+    CREDENTIALS_FILE_EXPOSED, CREDENTIALS_FILE_CORRUPT.
     """
     settings = resolve_settings(
         target,
@@ -40,11 +52,12 @@ def connect(
         connect_timeout_seconds=connect_timeout_seconds,
         retry=retry,
         credentials=credentials,
+        token=token,
     )
     return Registry(Connection(settings))
 
 
-class Registry(ModelCalls, UploadCalls, AliasCalls, LifecycleCalls, AdminCalls):
+class Registry(ModelCalls, UploadCalls, AliasCalls, LifecycleCalls, AdminCalls, AccessCalls, TenantCalls):
     """A model registry. Thread-safe; made by `connect`. `registrar.aio` has the same for asyncio.
 
     Every change carries a request id (a new one unless given), so it is tried again after a broken connection without

@@ -10,8 +10,9 @@ from typing import TypeVar
 import grpc
 
 from registrar.attempts import Attempts
+from registrar.authorized import authorized
 from registrar.calls.call import Call, Listing
-from registrar.channel import endpoint_of, open_channel
+from registrar.channel import open_channel
 from registrar.context import AnyModelRef, AnyVersionRef, CallContext, EventSequence
 from registrar.errors import RegistrarError
 from registrar.retry import Patience, is_retryable
@@ -31,7 +32,7 @@ class Connection(CallContext):
     def __init__(self, settings: Settings, sequence: EventSequence | None = None) -> None:
         super().__init__(settings, sequence)
         self._closing = threading.Event()
-        self.channel = open_channel(endpoint_of(settings.target, settings.credentials))
+        self.channel = authorized(open_channel(self.endpoint), settings.tokens)
         self.use(self.channel)
 
     def close(self) -> None:
@@ -45,10 +46,14 @@ class Connection(CallContext):
         self._closing.wait(seconds)
 
     def to_endpoint(self, target: str) -> Connection:
-        """Another connection with the same settings, TLS included."""
+        """Another connection with the same settings: with TLS if this one has it. Errors: InvalidArgument INSECURE_CHANNEL."""
         scheme, separator, _ = self.target.partition("://")
         return Connection(
-            replace(self.settings, target=f"{scheme}://{target}" if separator and "://" not in target else target)
+            replace(
+                self.settings,
+                target=f"{scheme}://{target}" if separator and "://" not in target else target,
+                credentials=self.endpoint.credentials,
+            )
         )
 
     def run(self, call: Call[Result]) -> Result:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import grpc
 
+from registrar.channel import check_private, endpoint_of
 from registrar.errors import InvalidArgument
 from registrar.reference import ModelRef, VersionRef
 from registrar.settings import Settings
@@ -50,7 +51,10 @@ class EventSequence:
 
 
 class CallContext:
-    """The half of a connection that does not depend on how its calls are waited for."""
+    """The half of a connection that does not depend on how its calls are waited for.
+
+    Errors: InvalidArgument INSECURE_CHANNEL when there is a token, and a network without TLS.
+    """
 
     models: ModelServiceStub
     versions: ModelVersionServiceStub
@@ -62,6 +66,9 @@ class CallContext:
     def __init__(self, settings: Settings, sequence: EventSequence | None = None) -> None:
         self.settings = settings
         self.target = settings.target
+        self.endpoint = endpoint_of(settings.target, settings.credentials)
+        if settings.tokens is not None:
+            check_private(self.endpoint)
         self.tenant = settings.tenant
         self.timeout_seconds = settings.timeout_seconds
         self.retry = settings.retry

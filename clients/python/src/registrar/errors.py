@@ -49,6 +49,14 @@ class Precondition:
     description: str
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaViolation:
+    """One quota that is used up: whose it is, and what was too much."""
+
+    subject: str
+    description: str
+
+
 class RegistrarError(Exception):
     """Any failure of a call. `retry_after` is in seconds, and set only where trying again can help."""
 
@@ -63,6 +71,7 @@ class RegistrarError(Exception):
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[Violation] = (),
         preconditions: Sequence[Precondition] = (),
+        quotas: Sequence[QuotaViolation] = (),
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
@@ -73,6 +82,7 @@ class RegistrarError(Exception):
         self.metadata: Mapping[str, str] = dict(metadata or {})
         self.violations = tuple(violations)
         self.preconditions = tuple(preconditions)
+        self.quotas = tuple(quotas)
         self.retry_after = retry_after
 
     def __str__(self) -> str:
@@ -110,13 +120,13 @@ class AlreadyExists(RegistrarError):
 
 
 class PermissionDenied(RegistrarError):
-    """The caller may not do this."""
+    """The caller may know of the thing, and may not do this; `metadata` says which right is missing on what."""
 
     code = Code.PERMISSION_DENIED
 
 
 class ResourceExhausted(RegistrarError):
-    """A quota, a transfer slot or the store's room is used up."""
+    """A quota, a transfer slot or the store's room is used up; `quotas` names each quota."""
 
     code = Code.RESOURCE_EXHAUSTED
 
@@ -164,7 +174,7 @@ class DataLoss(RegistrarError):
 
 
 class Unauthenticated(RegistrarError):
-    """The caller did not prove who it is."""
+    """The caller did not prove who it is: without credentials, or with some that are not valid or too old."""
 
     code = Code.UNAUTHENTICATED
 

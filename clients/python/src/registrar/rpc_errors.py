@@ -10,19 +10,20 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from registrar.errors import Code, Precondition, RegistrarError, Violation, error_class
+from registrar.errors import Code, Precondition, QuotaViolation, RegistrarError, Violation, error_class
 
 _DETAILS_KEY = "grpc-status-details-bin"
 
 
 def error_from_rpc(error: grpc.RpcError) -> RegistrarError:
-    """Decode status, `ErrorInfo`, `BadRequest`, `PreconditionFailure` and `RetryInfo`; unknown details are passed over."""
+    """Decode status, `ErrorInfo`, `BadRequest`, `PreconditionFailure`, `QuotaFailure` and `RetryInfo`; others are passed over."""
     code = Code(error.code().name) if error.code() is not None else Code.UNKNOWN
     message = error.details() or ""
     reason = ""
     metadata: dict[str, str] = {}
     violations: list[Violation] = []
     preconditions: list[Precondition] = []
+    quotas: list[QuotaViolation] = []
     retry_after: float | None = None
     for detail in _details(error):
         if detail.TypeName() == "google.rpc.ErrorInfo":
@@ -34,6 +35,9 @@ def error_from_rpc(error: grpc.RpcError) -> RegistrarError:
         elif detail.TypeName() == "google.rpc.PreconditionFailure":
             failure = error_details_pb2.PreconditionFailure.FromString(detail.value)
             preconditions += [Precondition(v.type, v.subject, v.description) for v in failure.violations]
+        elif detail.TypeName() == "google.rpc.QuotaFailure":
+            exceeded = error_details_pb2.QuotaFailure.FromString(detail.value)
+            quotas += [QuotaViolation(v.subject, v.description) for v in exceeded.violations]
         elif detail.TypeName() == "google.rpc.RetryInfo":
             delay = error_details_pb2.RetryInfo.FromString(detail.value).retry_delay
             retry_after = delay.seconds + delay.nanos / 1e9
@@ -44,6 +48,7 @@ def error_from_rpc(error: grpc.RpcError) -> RegistrarError:
         metadata=metadata,
         violations=violations,
         preconditions=preconditions,
+        quotas=quotas,
         retry_after=retry_after,
     )
 

@@ -13,13 +13,16 @@ from registrar import client as blocking
 from registrar.aio.connection import Connection
 from registrar.aio.methods import listing, unary
 from registrar.aio.transfers import TransferCalls, from_thread, in_thread
+from registrar.calls import access as access_calls
 from registrar.calls import admin, aliases, bundles, lifecycle
 from registrar.calls import models as model_calls
 from registrar.calls import search as search_calls
+from registrar.calls import tenants as tenant_calls
 from registrar.calls import versions as version_calls
 from registrar.context import AnyVersionRef
 from registrar.retry import Patience, RetryPolicy
 from registrar.settings import resolve_settings
+from registrar.tokens import TokenCallable
 from registrar.types import Artifact
 from registrar.values import BundleFile
 
@@ -32,6 +35,7 @@ def connect(
     connect_timeout_seconds: float = 10.0,
     retry: RetryPolicy | None = None,
     credentials: grpc.ChannelCredentials | None = None,
+    token: str | TokenCallable | None = None,
 ) -> Registry:
     """A registry, to be closed after use: `async with aio.connect() as registry: …`. Arguments: `registrar.connect`'s.
 
@@ -44,6 +48,7 @@ def connect(
         connect_timeout_seconds=connect_timeout_seconds,
         retry=retry,
         credentials=credentials,
+        token=token,
     )
     return Registry(Connection(settings))
 
@@ -92,6 +97,30 @@ class Registry(TransferCalls):
 
     server_info = unary(admin.server_info)
     is_serving = unary(admin.is_serving)
+
+    caller = unary(access_calls.caller)
+    login_options = unary(access_calls.login_options)
+    create_role = unary(access_calls.create_role)
+    get_role = unary(access_calls.get_role)
+    roles = listing(access_calls.roles)
+    update_role = unary(access_calls.update_role)
+    delete_role = unary(access_calls.delete_role)
+    bind_role = unary(access_calls.bind_role)
+    role_bindings = listing(access_calls.role_bindings)
+    unbind_role = unary(access_calls.unbind_role)
+    create_token = unary(access_calls.create_token)
+    tokens = listing(access_calls.tokens)
+    revoke_token = unary(access_calls.revoke_token)
+    revoke_sessions = unary(access_calls.revoke_sessions)
+
+    create_tenant = unary(tenant_calls.create_tenant)
+    get_tenant = unary(tenant_calls.get_tenant)
+    tenants = listing(tenant_calls.tenants)
+    update_tenant = unary(tenant_calls.update_tenant)
+    suspend_tenant = unary(tenant_calls.suspend_tenant)
+    resume_tenant = unary(tenant_calls.resume_tenant)
+    delete_tenant = unary(tenant_calls.delete_tenant)
+    undelete_tenant = unary(tenant_calls.undelete_tenant)
 
     async def __aenter__(self) -> Self:
         return self

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import grpc
 
 from registrar.attempts import Attempts
+from registrar.authorized import authorized_aio
 from registrar.calls.call import Call, Listing
-from registrar.channel import Endpoint, endpoint_of
+from registrar.channel import Endpoint
 from registrar.context import CallContext
 from registrar.errors import Cancelled, InvalidArgument, RegistrarError
 from registrar.retry import Patience
@@ -36,9 +37,8 @@ class Connection(CallContext):
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
-            self._channel = _open_channel(endpoint_of(self.target, self.settings.credentials))
-            # The generated stubs are the same over both kinds of channels; what they give here is to be awaited.
-            self.use(cast("grpc.Channel", self._channel))
+            self._channel = _open_channel(self.endpoint)
+            self.use(authorized_aio(self._channel, self.settings.tokens))
         elif loop is not self._loop:
             raise InvalidArgument(
                 "this registry belongs to another event loop: connect in each of them", reason="WRONG_EVENT_LOOP"

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from registrar.cli import catalogue, fetch, governance, publish, search, status, verify
+from registrar.cli import catalogue, fetch, governance, login, publish, roles, search, status, tenants, tokens, verify
 from registrar.cli.exits import MEANINGS, ExitCode, notes_of, report, tell
 from registrar.cli.session import TARGET, Server, Target, Tenant
 from registrar.errors import RegistrarError
@@ -18,7 +18,7 @@ from registrar.errors import RegistrarError
 EXTENSIONS = "registrar.commands"
 """Entry points of this group load to a function that takes the `typer.Typer` and adds commands to it."""
 
-SERVER_COMMANDS = frozenset({"serve", "migrate", "check-config"})
+SERVER_COMMANDS = frozenset({"serve", "migrate", "check-config", "bootstrap-token"})
 _VALUED_OPTIONS = frozenset({"--server", "-s", "--tenant"})
 _COMMANDS: dict[str, Callable[..., None]] = {
     "push": publish.push,
@@ -38,7 +38,11 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "undelete": catalogue.undelete,
     "info": status.info,
     "ping": status.ping,
+    "login": login.login,
+    "logout": login.logout,
+    "whoami": login.whoami,
 }
+_GROUPS = {"alias": governance.alias, "role": roles.role, "token": tokens.token, "tenant": tenants.tenant}
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
 
 
@@ -76,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     app = client_app()
     word = _first_word(arguments)
-    if word not in {*_COMMANDS, "alias"}:
+    if word not in {*_COMMANDS, *_GROUPS}:
         is_complete = extend(app)
         if word in SERVER_COMMANDS and word not in _names(app):
             if is_complete:
@@ -103,7 +107,8 @@ def client_app() -> typer.Typer:
     app.callback()(_root)
     for name, command in _COMMANDS.items():
         app.command(name)(command)
-    app.add_typer(governance.alias, name="alias")
+    for name, group in _GROUPS.items():
+        app.add_typer(group, name=name)
     return app
 
 

@@ -1,20 +1,27 @@
-"""What stands after `--metric`, `--param`, `--tag` and `--slice`."""
+"""What stands after `--metric`, `--param`, `--tag`, `--slice`, `--grant`, `--ttl` and `--quota`."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import typer
 
-from registrar.values import MetricSlice, Parameter
+from registrar.access_types import Grant, Quotas, Right
+from registrar.values import MetricSlice, Parameter, Stage
 
 T = TypeVar("T")
 
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[+-]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][+-]?[0-9]+)?")
+_DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_AMOUNT = re.compile(r"([0-9]{1,15})(?:([kMGTP])(i?)B)?")
+_POWERS = {"k": 1, "M": 2, "G": 3, "T": 4, "P": 5}
+_QUOTAS = ("models", "versions", "bytes", "concurrent_transfers")
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -71,3 +78,64 @@ def parse_slices(texts: Sequence[str]) -> list[MetricSlice]:
             raise typer.BadParameter(f"{metric!r} of {where!r} is given twice")
         of_slice[metric] = parse_metric(amount)
     return [MetricSlice(dimension, value, found) for (dimension, value), found in metrics.items()]
+
+
+def parse_grants(texts: Sequence[str]) -> list[Grant]:
+    """`read`, `promote:staging,production`, `move_alias:champion,canary-*`, `approve:risk` for each."""
+    return [_grant(text) for text in texts]
+
+
+def _grant(text: str) -> Grant:
+    name, _, rest = text.partition(":")
+    try:
+        right = Right(name.replace("-", "_"))
+    except ValueError:
+        raise typer.BadParameter(f"{name!r} is no right; there are {', '.join(Right)}") from None
+    limits = [limit for limit in rest.split(",") if limit]
+    if ":" in text and not limits:
+        raise typer.BadParameter(f"{text!r} names nothing behind the colon")
+    match right:
+        case _ if not limits:
+            return Grant(right)
+        case Right.PROMOTE:
+            return Grant(right, stages=[_stage(limit) for limit in limits])
+        case Right.MOVE_ALIAS:
+            return Grant(right, alias_patterns=limits)
+        case Right.APPROVE:
+            return Grant(right, approver_roles=limits)
+        case _:
+            raise typer.BadParameter(f"{right} cannot be limited")
+
+
+def _stage(text: str) -> Stage:
+    try:
+        return Stage(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no stage; there are {', '.join(Stage)}") from None
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of `45s`, `30m`, `8h`, `90d`."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is not of the form 30m, 8h or 90d")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def parse_quotas(texts: Sequence[str], before: Quotas) -> Quotas:
+    """What tenants may hold after `models=100`, `bytes=2TB`, `bytes=500GiB`, `versions=none` (unlimited) for each."""
+    given = parse_pairs(texts, _amount)
+    if unknown := [name for name in given if name not in _QUOTAS]:
+        raise typer.BadParameter(f"{unknown[0]!r} is no quota; there are {', '.join(_QUOTAS)}")
+    return replace(before, **given)
+
+
+def _amount(text: str) -> int | None:
+    if text == "none":
+        return None
+    found = _AMOUNT.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no amount: a number, as 500GB or 2TiB for bytes, or none")
+    base = 1024 if found[3] else 1000
+    factor: int = base ** _POWERS.get(found[2], 0)
+    return int(found[1]) * factor

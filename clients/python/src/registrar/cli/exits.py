@@ -81,12 +81,37 @@ _HINTS = {
     "REGISTRATION_PENDING": "it goes on by itself: `registrar get {model}#{uid}` shows how far it is",
     "MLFLOW_UNAVAILABLE": "what was accepted goes on when MLflow answers",
     "NO_TRANSFER_SLOT": "too many transfers at once: try again in a moment",
+    "CREDENTIALS_MISSING": "`registrar login`, or set REGISTRAR_TOKEN",
+    "CREDENTIALS_INVALID": "`registrar login`, or set REGISTRAR_TOKEN to one that holds",
+    "CREDENTIALS_EXPIRED": "`registrar login`, or set REGISTRAR_TOKEN to a new one",
+    "LOGIN_ENDED": "`registrar login`",
+    "LOGIN_EXPIRED": "`registrar login` gives a new code",
+    "LOGIN_NOT_OFFERED": "ask who runs the registry for a token, and set REGISTRAR_TOKEN",
+    "IDENTITY_PROVIDER_UNAVAILABLE": "try again in a moment, or tell who runs the identity provider",
+    "INSECURE_CHANNEL": "put grpcs:// in front of the address, or say with REGISTRAR_CA who signs its certificate",
+    "CREDENTIALS_FILE_CORRUPT": "remove the file, and `registrar login` again",
+    "PERMISSION_DENIED": "who administers tenant {tenant} can give it with `registrar role bind`; `registrar whoami` shows "
+    "what you have",
+    "TENANT_NOT_FOUND": "`registrar whoami` shows where you have a role",
+    "TENANT_SUSPENDED": "ask who runs the registry",
+    "TENANT_IN_USE": "archive what is in production, or give --force",
+    "TENANT_EXISTS": "choose another name, or `registrar tenant undelete {tenant}` if it is a deleted one",
+    "QUOTA_EXCEEDED": "delete what is not needed, or ask who runs the registry for more",
+    "ROLE_NOT_FOUND": "`registrar role list` shows the roles",
+    "ROLE_EXISTS": "`registrar role update {role}` changes it",
+    "ROLE_BUILT_IN": "`registrar role create` makes one of your own",
+    "ROLE_IN_USE": "`registrar role bindings --role {role}` and `registrar token list` show who has it",
+    "ROLE_BINDING_NOT_FOUND": "`registrar role bindings` shows them with their ids",
+    "TOKEN_NOT_FOUND": "`registrar token list` shows them with their ids",
     "STORE_FULL": "the store has no room: tell who runs it",
 }
 
 
 def exit_code_of(error: RegistrarError) -> ExitCode:
     """The exit code for an error."""
+    # Of all that is used up, a quota is the one that waiting does not bring back.
+    if error.reason == "QUOTA_EXCEEDED":
+        return ExitCode.REFUSED
     return _BY_CODE.get(error.code, ExitCode.UNEXPECTED)
 
 
@@ -94,6 +119,7 @@ def report(error: RegistrarError) -> ExitCode:
     """Tell about an error on stderr; answers the exit code."""
     details = [(v.field, v.description) for v in error.violations]
     details += [(f"{p.type} {p.subject}".strip(), p.description) for p in error.preconditions]
+    details += [(q.subject, q.description) for q in error.quotas]
     message = error.message
     if len(details) > 1:
         # The message says them all in a row: its beginning is enough where they follow one by one.

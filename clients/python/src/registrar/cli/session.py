@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from registrar.cli.exits import ExitCode, tell
+
 if TYPE_CHECKING:
+    from registrar.channel import Endpoint
     from registrar.client import Registry
 
 CONNECT_SECONDS = 5.0
@@ -33,6 +37,9 @@ RequestId = Annotated[
 ]
 
 
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, not even on a terminal.")]
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What was said before the command's name: `registrar --server HOST:PORT list`."""
@@ -44,8 +51,8 @@ class Target:
 TARGET: ContextVar[Target] = ContextVar("TARGET", default=Target())  # noqa: B039  (it is frozen)
 
 
-def open_registry(server: str | None, tenant: str | None) -> Registry:
-    """A registry, to be used in a `with`; gRPC is imported here and not before."""
+def open_registry(server: str | None, tenant: str | None, token: str | None = None) -> Registry:
+    """A registry, to be used in a `with`; gRPC is imported here and not before. `token`: see `registrar.connect`."""
     from registrar.client import connect
 
     said = TARGET.get()
@@ -53,4 +60,23 @@ def open_registry(server: str | None, tenant: str | None) -> Registry:
         server or said.server,
         tenant=tenant if tenant is not None else said.tenant,
         connect_timeout_seconds=CONNECT_SECONDS,
+        token=token,
     )
+
+
+def endpoint_at(server: str | None) -> Endpoint:
+    """Where the registry is that `open_registry` opens: its address is what a login is kept under."""
+    from registrar.channel import endpoint_of
+    from registrar.settings import target_of
+    from registrar.tls import credentials_of_environment
+
+    return endpoint_of(target_of(server or TARGET.get().server), credentials_of_environment())
+
+
+def confirm(question: str, *, is_sure: bool) -> None:
+    """Ask on a terminal whether to go on; a script has been thought about before."""
+    if is_sure or not sys.stdin.isatty():
+        return
+    if not typer.confirm(question, err=True):
+        tell("nothing was changed")
+        raise typer.Exit(ExitCode.INTERRUPTED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 _UNITS = (
     (60, 1, "second"),
@@ -32,6 +32,17 @@ def ago(time: datetime, now: datetime | None = None) -> str:
         if seconds < limit:
             return _counted(seconds // size, unit)
     return _counted(seconds // (365 * 86_400), "year")
+
+
+def ahead(time: datetime, now: datetime | None = None) -> str:
+    """`in 5 minutes`, to the nearest; of what is past `5 minutes ago`."""
+    now = now or datetime.now(UTC)
+    if time <= now:
+        return ago(time, now)
+    seconds = round((time - now).total_seconds())
+    size = next((size for limit, size, _ in _UNITS if seconds < limit), 365 * 86_400)
+    rounded = timedelta(seconds=max(1, round(seconds / size)) * size)
+    return f"in {ago(now, now + rounded).removesuffix(' ago')}"
 
 
 def _counted(count: int, unit: str) -> str:

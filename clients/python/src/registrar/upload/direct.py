@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from registrar.connection import Connection
-from registrar.errors import Cancelled, Unavailable
+from registrar.errors import Cancelled, RegistrarError, Unavailable
 from registrar.manifest import LocalBundle
 from registrar.upload.lane import OnSent
 from registrar.upload.plan import Job
@@ -140,5 +140,5 @@ class _Ledger:
 
     def try_record(self) -> None:
         """The same on the way out of a failure, which is told rather than one of this."""
-        with suppress(grpc.RpcError):
+        with suppress(grpc.RpcError, RegistrarError):
             self.record()

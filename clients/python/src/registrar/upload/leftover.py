@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 
 from registrar.amounts import moment, size
-from registrar.errors import Cancelled, DeadlineExceeded, ResourceExhausted, Unavailable
+from registrar.errors import Cancelled, DeadlineExceeded, RegistrarError, ResourceExhausted, Unavailable
 from registrar.upload.session import UploadSession
 
 _ASK_SECONDS = 3.0
@@ -19,7 +19,7 @@ def add_note(failure: BaseException, session: UploadSession) -> None:
         return
     try:
         snapshot = session.ask(_ASK_SECONDS)
-    except grpc.RpcError:
+    except (grpc.RpcError, RegistrarError):
         return
     if snapshot.artifact is not None or not snapshot.received_bytes:
         return
