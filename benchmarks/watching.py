@@ -34,13 +34,13 @@ import pathlib, sys, tempfile, time
 from contextlib import ExitStack, nullcontext
 from registrar_server.adapters.metrics.table import MetricTable
 from registrar_server.adapters.traces import open_tracer
-from registrar_server.domain.values import Caller
+from registrar_server.domain.access import Caller
 from registrar_server.transport.call_metrics import CallMetrics
 from registrar_server.transport.calls import Call, current_call
 from registrar_server.transport.interceptors.traces import TraceGuard
 
 METHOD = "/registrar.v1.ModelService/GetModel"
-call = Call(METHOD, "request", Caller(actor="a", tenant="default", roles=()), "ipv4:127.0.0.1:1")
+call = Call(METHOD, "request", Caller("a", "default"), "ipv4:127.0.0.1:1")
 current_call.set(call)
 
 class Context:
