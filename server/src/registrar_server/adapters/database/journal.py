@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, case, func, insert, literal, select, update
 
+from registrar_server.adapters.database.audit import SqlAudit
 from registrar_server.adapters.database.documents import dump, load
 from registrar_server.adapters.database.search.index import SqlSearchIndex
 from registrar_server.adapters.database.tables import (
     Timestamp,
-    audit_entries,
     counters,
     events,
     mirror,
     models,
-    tenants,
 )
 from registrar_server.adapters.database.upsert import insert_for
 from registrar_server.application.ports.database import Change, Event, ModelEvent
+from registrar_server.domain.audit import Outcome
 
 
 class SqlJournal:
@@ -32,19 +32,15 @@ class SqlJournal:
         """See the port. Both counters are rows that stay locked until the commit: no gap, no overtaking."""
         # A model's update time covers its versions. First of all, since the model comes first in the lock order.
         self._connection.execute(update(models).where(models.c.uid == change.model_uid).values(updated_at=change.time))
-        position = self._connection.execute(
-            update(tenants)
-            .where(tenants.c.name == change.model.tenant)
-            .values(audit_position=tenants.c.audit_position + 1)
-            .returning(tenants.c.audit_position)
-        ).scalar_one()
+        audit = SqlAudit(self._connection)
+        head = audit.lock(change.model.tenant)
         sequence: int = self._connection.execute(
             update(counters)
             .where(counters.c.name == "events")
             .values(value=counters.c.value + 1)
             .returning(counters.c.value)
         ).scalar_one()
-        shared = {
+        event = {
             "tenant": change.model.tenant,
             "model_uid": change.model_uid,
             "model_name": change.model.name,
@@ -56,18 +52,8 @@ class SqlJournal:
             "after": dump(change.after or {}),
             "recorded_at": change.time,
         }
-        self._connection.execute(insert(events).values(sequence=sequence, type=change.action, **shared))
-        self._connection.execute(
-            insert(audit_entries).values(
-                position=position,
-                event_sequence=sequence,
-                roles=",".join(change.caller.access.roles_in(change.model.tenant)),
-                action=change.action,
-                comment=change.comment,
-                request_id=change.request_id,
-                **shared,
-            )
-        )
+        self._connection.execute(insert(events).values(sequence=sequence, type=change.action, **event))
+        audit.add(head, change, sequence, Outcome.DONE, "")
         if change.model_uid:
             SqlSearchIndex(self._connection).follow(change, sequence)
         if change.is_mirrored:

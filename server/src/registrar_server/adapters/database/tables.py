@@ -69,6 +69,9 @@ tenants = Table(
     metadata,
     Column("name", String(63), primary_key=True),
     Column("audit_position", BigInteger, nullable=False, server_default=text("0")),
+    # Hash of the last entry, and the peaks of the Merkle tree over all of them: hex, with commas between.
+    Column("audit_hash", String(64), nullable=False, server_default=""),
+    Column("audit_peaks", Text, nullable=False, server_default=""),
     Column("created_at", Timestamp, nullable=False),
     Column("description", Text, nullable=False, server_default=""),
     Column("revision", Integer, nullable=False, server_default=text("1")),
@@ -391,8 +394,21 @@ audit_entries = Table(
     Column("request_id", String(128), nullable=False),
     Column("before", Text, nullable=False),
     Column("after", Text, nullable=False),
+    Column("hash", String(64), nullable=False, server_default=""),
+    Column("outcome", String(16), nullable=False, server_default="done"),
+    Column("reason", String(64), nullable=False, server_default=""),
     Index(None, "model_uid", "position"),
 )
+
+audit_nodes = Table(
+    "audit_nodes",
+    metadata,
+    Column("tenant", String(63), primary_key=True),
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", String(64), nullable=False),
+)
+"""Complete nodes of the Merkle trees above the entries, whose hashes are their leaves; see domain/merkle.py."""
 
 mirror = Table(
     "mirror",

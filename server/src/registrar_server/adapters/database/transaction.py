@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from registrar_server.adapters.database.access import SqlAccess
 from registrar_server.adapters.database.aliases import SqlAliases
+from registrar_server.adapters.database.audit import SqlAudit
 from registrar_server.adapters.database.bundles import SqlBundles
 from registrar_server.adapters.database.journal import SqlJournal
 from registrar_server.adapters.database.mirror import SqlMirror
@@ -76,6 +77,11 @@ class SqlTransaction:
     def journal(self) -> SqlJournal:
         """Audit and events."""
         return SqlJournal(self._connection)
+
+    @cached_property
+    def audit(self) -> SqlAudit:
+        """The audit."""
+        return SqlAudit(self._connection)
 
     @cached_property
     def mirror(self) -> SqlMirror:

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from registrar_server.application.ports.database.access import AccessRecords, ApiToken, RoleBinding
+from registrar_server.application.ports.database.audit import EVERY_ENTRY, AuditFilter, AuditHead, AuditRecords
 from registrar_server.application.ports.database.bundles import BundleClaim, BundleRecords
 from registrar_server.application.ports.database.journal import Change, Event, Journal, ModelEvent
 from registrar_server.application.ports.database.lifecycle import AliasRecords, TransitionRecords
@@ -32,9 +33,13 @@ from registrar_server.domain.values import ModelKey, Selector
 from registrar_server.domain.versions import ModelVersion
 
 __all__ = [
+    "EVERY_ENTRY",
     "AccessRecords",
     "AliasRecords",
     "ApiToken",
+    "AuditFilter",
+    "AuditHead",
+    "AuditRecords",
     "BundleClaim",
     "BundleRecords",
     "Change",
@@ -87,6 +92,8 @@ class Transaction(Protocol):
     def requests(self) -> RequestRecords: ...
     @property
     def journal(self) -> Journal: ...
+    @property
+    def audit(self) -> AuditRecords: ...
     @property
     def mirror(self) -> MirrorRecords: ...
     @property
