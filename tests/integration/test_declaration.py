@@ -30,10 +30,10 @@ ALL = NamePattern()
 STAGER = DeclaredRole("north", "stager", "Stages", (Grant(Right.READ),))
 WHOLE = Declaration(
     (DeclaredTenant("north", "Ours", Quotas(models=7)), DeclaredTenant("south", "", Quotas())),
-    (STAGER, DeclaredRole(EVERYWHERE, "auditor", "", (Grant(Right.READ),))),
+    (STAGER, DeclaredRole(EVERYWHERE, "inspector", "", (Grant(Right.READ),))),
     (
         NewBinding("north", "stager", "user:anna", ALL),
-        NewBinding("south", "auditor", "group:audit", NamePattern("m*"), comment="why"),
+        NewBinding("south", "inspector", "group:audit", NamePattern("m*"), comment="why"),
         NewBinding(EVERYWHERE, "administrator", "group:platform", ALL),
     ),
 )
@@ -55,7 +55,7 @@ def test_what_is_declared_is_there_and_audited(database: SqlDatabase) -> None:
         held = transaction.access.held_by(["user:anna", "group:audit", "group:platform"], now=CLOCK.now())
         assert {(one.tenant, one.role, one.models.text) for one in held} == {
             ("north", "stager", "*"),
-            ("south", "auditor", "m*"),
+            ("south", "inspector", "m*"),
             (EVERYWHERE, "administrator", "*"),
         }
     assert recorded(database) == [
@@ -88,7 +88,7 @@ def test_a_role_that_differs_is_changed_and_what_is_not_declared_any_more_stays(
         role = transaction.access.find_role("north", "stager")
         assert role is not None
         assert (role.grants, role.revision) == (less.grants, 2)
-        assert transaction.access.find_role(EVERYWHERE, "auditor") is not None
+        assert transaction.access.find_role(EVERYWHERE, "inspector") is not None
         north = transaction.tenants.get("north")
         # A tenant that is there is its administrators' business.
         assert north is not None

@@ -130,9 +130,7 @@ def test_every_tree_begins_with_those_before_it_and_no_others(size: int, data: s
 
 
 @given(st.integers(-2, 9), st.integers(-2, 9), st.lists(st.binary(min_size=32, max_size=32), max_size=5))
-def test_nothing_that_is_made_up_is_a_proof_and_nothing_raises(
-    number: int, size: int, proof: list[bytes]
-) -> None:
+def test_nothing_that_is_made_up_is_a_proof_and_nothing_raises(number: int, size: int, proof: list[bytes]) -> None:
     top = b"\xff" * 32
     assert not is_included(b"\x01" * 32, number, size, proof, top)
     assert not is_consistent(number, b"\x01" * 32, size, top, proof)

@@ -11,7 +11,7 @@ from registrar_server.application.ports.database import Change, Database, Transa
 from registrar_server.application.resolution import find_model, find_version, lock_model, require_usable
 from registrar_server.application.versions import reread
 from registrar_server.domain.errors import Reason, RegistrarError
-from registrar_server.domain.lifecycle import AliasMove
+from registrar_server.domain.lifecycle import ALWAYS, AliasMove, Period
 from registrar_server.domain.values import ModelKey, VersionRef
 from registrar_server.domain.versions import ModelVersion
 
@@ -72,11 +72,13 @@ class Aliases:
 
         return self._mutations.run(mutation, action)
 
-    def history(self, key: ModelKey, *, alias: str, before: int, limit: int) -> Sequence[AliasMove]:
-        """Moves of one alias or of all, the newest first, sequences below `before` only."""
+    def history(
+        self, key: ModelKey, *, alias: str, before: int, limit: int, period: Period = ALWAYS
+    ) -> Sequence[AliasMove]:
+        """Moves of one alias or of all within a period, the newest first, sequences below `before` only."""
         with self._database.reading() as transaction:
             model = find_model(transaction, key)
-            return transaction.aliases.history(model.uid, alias=alias, before=before, limit=limit)
+            return transaction.aliases.history(model.uid, alias=alias, before=before, limit=limit, period=period)
 
     def _require_expected(self, transaction: Transaction, model_uid: str, alias: str, expected: int | None) -> int:
         held = transaction.aliases.get(model_uid, alias)

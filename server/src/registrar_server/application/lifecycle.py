@@ -21,7 +21,9 @@ from registrar_server.application.versions import reread
 from registrar_server.domain.access import Right, Target
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.lifecycle import (
+    ALWAYS,
     EXCLUSIVE_STAGES,
+    Period,
     Transition,
     TransitionKind,
     require_legal,
@@ -122,12 +124,18 @@ class Lifecycle:
         return self._mutations.run(mutation, action, is_validate_only=request.is_validate_only)
 
     def history(
-        self, key: ModelKey, *, number: int, before: tuple[int, int] | None, limit: int
+        self,
+        key: ModelKey,
+        *,
+        number: int,
+        before: tuple[int, int] | None,
+        limit: int,
+        period: Period = ALWAYS,
     ) -> Sequence[tuple[int, Transition]]:
-        """Moves of one version (0: of all), the newest first, below (sequence, place) `before` only."""
+        """Moves of one version (0: of all) within a period, the newest first, below (sequence, place) `before` only."""
         with self._database.reading() as transaction:
             model = find_model(transaction, key)
-            return transaction.transitions.history(model.uid, number=number, before=before, limit=limit)
+            return transaction.transitions.history(model.uid, number=number, before=before, limit=limit, period=period)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from registrar_server.application.authorization import model_not_found, tenant_not_found
 from registrar_server.application.ports.database import Transaction
 from registrar_server.domain.errors import Reason, RegistrarError
@@ -48,19 +50,15 @@ def find_version(transaction: Transaction, ref: VersionRef) -> ModelVersion:
     if len(found) == 1:
         return found[0]
     if found and isinstance(ref.selector, ByStage):
-        raise _several(ref.selector, [version.number for version in found])
+        raise several_holders(ref.selector, [version.number for version in found])
     find_model(transaction, ref.model)
-    raise _absent(ref)
+    raise version_absent(ref)
 
 
 def require_usable(version: ModelVersion) -> None:
     """Refuse what is not READY or is deleted."""
     if version.delete_time is not None:
-        raise RegistrarError(
-            Reason.VERSION_DELETED,
-            f"version {version.number} of {version.model.name} is deleted",
-            metadata={"model": version.model.name, "version": str(version.number)},
-        )
+        raise version_deleted(version)
     if version.state is not VersionState.READY:
         raise RegistrarError(
             Reason.VERSION_NOT_READY,
@@ -75,7 +73,17 @@ def require_etag(etag: str, current: str) -> None:
         raise RegistrarError(Reason.ETAG_MISMATCH, "it changed since its etag was read", metadata={"etag": current})
 
 
-def _several(selector: ByStage, numbers: list[int]) -> RegistrarError:
+def version_deleted(version: ModelVersion) -> RegistrarError:
+    """That it is deleted."""
+    return RegistrarError(
+        Reason.VERSION_DELETED,
+        f"version {version.number} of {version.model.name} is deleted",
+        metadata={"model": version.model.name, "version": str(version.number)},
+    )
+
+
+def several_holders(selector: ByStage, numbers: Sequence[int]) -> RegistrarError:
+    """That a stage does not name one version."""
     listed = ", ".join(str(number) for number in numbers)
     return RegistrarError(
         Reason.STAGE_HAS_SEVERAL_HOLDERS,
@@ -84,7 +92,8 @@ def _several(selector: ByStage, numbers: list[int]) -> RegistrarError:
     )
 
 
-def _absent(ref: VersionRef) -> RegistrarError:
+def version_absent(ref: VersionRef) -> RegistrarError:
+    """That a model has nothing that a reference could name."""
     name = ref.model.name
     wanted: str
     match ref.selector:

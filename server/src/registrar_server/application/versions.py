@@ -19,6 +19,7 @@ from registrar_server.application.resolution import (
 )
 from registrar_server.domain.comparison import Comparison, compare
 from registrar_server.domain.errors import InvalidRequest, Reason, RegistrarError, Violation
+from registrar_server.domain.models import Model
 from registrar_server.domain.values import ModelKey, Stage, VersionRef, VersionState
 from registrar_server.domain.versions import ModelVersion
 
@@ -76,15 +77,7 @@ class Versions:
             model = find_model(transaction, refs[0].model)
         for version in versions:
             require_usable(version)
-        numbers = [version.number for version in versions]
-        repeated = [
-            Violation(f"refs[{index}]", f"names version {number} again")
-            for index, number in enumerate(numbers)
-            if number in numbers[:index]
-        ]
-        if repeated:
-            raise InvalidRequest(repeated)
-        return compare(versions, model.metric_goals)
+        return side_by_side(versions, model)
 
     def update(self, mutation: Mutation[VersionChanged], ref: VersionRef, etag: str, wanted: NotesUpdate) -> bytes:
         """Change what people may change."""
@@ -167,6 +160,19 @@ def reread(transaction: Transaction, uid: str) -> ModelVersion:
     if version is None:
         raise RegistrarError(Reason.VERSION_NOT_FOUND, "the version is gone", metadata={"uid": uid})
     return version
+
+
+def side_by_side(versions: Sequence[ModelVersion], model: Model) -> Comparison:
+    """Metrics of versions of a model; INVALID_FIELD when one is there twice."""
+    numbers = [version.number for version in versions]
+    repeated = [
+        Violation(f"refs[{index}]", f"names version {number} again")
+        for index, number in enumerate(numbers)
+        if number in numbers[:index]
+    ]
+    if repeated:
+        raise InvalidRequest(repeated)
+    return compare(versions, model.metric_goals)
 
 
 def _require_unused(version: ModelVersion) -> None:

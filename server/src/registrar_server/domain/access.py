@@ -35,6 +35,7 @@ class Right(StrEnum):
     DELETE = "delete"
     BREAK_GLASS = "break_glass"
     ADMINISTER = "administer"
+    AUDIT = "audit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ BUILT_IN_ROLES: Mapping[str, Role] = {
         ),
         _built_in("approver", "Decides about approvals.", Right.READ, Right.APPROVE),
         _built_in("deployer", "Manages deployments.", Right.READ, Right.DEPLOY),
+        _built_in("auditor", "Sees models and versions, and reads and verifies the audit.", Right.READ, Right.AUDIT),
         _built_in(
             "break-glass",
             "Acts against policies in an emergency; bind it for a short time.",

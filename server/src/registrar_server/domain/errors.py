@@ -81,6 +81,8 @@ class Reason(StrEnum):
     ROLE_IN_USE = "ROLE_IN_USE"
     ROLE_BINDING_NOT_FOUND = "ROLE_BINDING_NOT_FOUND"
     TOKEN_NOT_FOUND = "TOKEN_NOT_FOUND"  # noqa: S105  (a reason's name, no secret)
+    AUDIT_ENTRY_NOT_FOUND = "AUDIT_ENTRY_NOT_FOUND"
+    AUDIT_ALTERED = "AUDIT_ALTERED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,17 @@ class AliasMove:
     sequence: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Moments from `start` on and before `end`; None: without that end."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+ALWAYS = Period()
+
+
 def require_legal(from_stage: Stage, to_stage: Stage) -> None:
     """Refuse a move that the state machine does not have, naming those that it has."""
     legal = LEGAL_MOVES[from_stage]

@@ -82,6 +82,8 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
     Reason.ROLE_IN_USE: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.ROLE_BINDING_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Reason.TOKEN_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.AUDIT_ENTRY_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.AUDIT_ALTERED: grpc.StatusCode.DATA_LOSS,
 }
 
 # What is sent of a list of violations: trailers larger than a few kilobytes are refused by clients and proxies.

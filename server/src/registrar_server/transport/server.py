@@ -15,6 +15,8 @@ from registrar.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
     artifact_service_pb2,
+    audit_service_pb2,
+    audit_service_pb2_grpc,
     lifecycle_service_pb2,
     lifecycle_service_pb2_grpc,
     model_service_pb2,
@@ -25,9 +27,11 @@ from registrar.v1 import (
 from registrar_server.application.administration.administration import Administration
 from registrar_server.application.aliases import Aliases
 from registrar_server.application.artifacts import Artifacts
+from registrar_server.application.audit import Audit
 from registrar_server.application.authentication import Authentication
 from registrar_server.application.downloads import Downloads
 from registrar_server.application.event_tail import EventTail
+from registrar_server.application.history import History
 from registrar_server.application.lifecycle import Lifecycle
 from registrar_server.application.models import Models
 from registrar_server.application.ports.metrics import Metrics
@@ -54,6 +58,7 @@ from registrar_server.transport.reflection import add_reflection
 from registrar_server.transport.replies import add_service, sends_bytes
 from registrar_server.transport.services.admin import AdminServicer
 from registrar_server.transport.services.artifacts import ArtifactServicer
+from registrar_server.transport.services.audit import AuditServicer
 from registrar_server.transport.services.lifecycle import LifecycleServicer
 from registrar_server.transport.services.models import ModelServicer
 from registrar_server.transport.services.versions import ModelVersionServicer
@@ -66,6 +71,7 @@ SERVICE_NAMES = tuple(
         (model_version_service_pb2.DESCRIPTOR, "ModelVersionService"),
         (artifact_service_pb2.DESCRIPTOR, "ArtifactService"),
         (lifecycle_service_pb2.DESCRIPTOR, "LifecycleService"),
+        (audit_service_pb2.DESCRIPTOR, "AuditService"),
         (admin_service_pb2.DESCRIPTOR, "AdminService"),
     )
 )
@@ -82,10 +88,12 @@ class UseCases:
     authentication: Authentication
     models: Models
     versions: Versions
+    history: History
     searching: Searching
     registration: Registration
     aliases: Aliases
     lifecycle: Lifecycle
+    audit: Audit
     artifacts: Artifacts
     uploads: Uploads
     upload_streams: UploadStreams
@@ -143,6 +151,7 @@ class RegistrarServer:
         )
         self._health = health.HealthServicer()
         self._tail = use_cases.tail
+        self._stall_seconds = settings.stall_seconds
         self._names = BULK_SERVICE_NAMES if settings.is_bulk else SERVICE_NAMES
         self._add_services(use_cases, facts, settings)
 
@@ -210,7 +219,13 @@ class RegistrarServer:
     def _add_small_calls(self, use_cases: UseCases, waits: Slots, downloads: Slots) -> None:
         replies = use_cases.replies
         versions = ModelVersionServicer(
-            use_cases.versions, use_cases.searching, use_cases.registration, use_cases.aliases, replies, waits
+            versions=use_cases.versions,
+            history=use_cases.history,
+            searching=use_cases.searching,
+            registration=use_cases.registration,
+            aliases=use_cases.aliases,
+            replies=replies,
+            waits=waits,
         )
         models = ModelServicer(use_cases.models, replies)
         lifecycle = LifecycleServicer(use_cases.lifecycle, downloads)
@@ -219,6 +234,8 @@ class RegistrarServer:
         add_service(add_models, models, self._grpc, sends_bytes)
         add_service(add_versions, versions, self._grpc, sends_bytes)
         lifecycle_service_pb2_grpc.add_LifecycleServiceServicer_to_server(lifecycle, self._grpc)
+        audit = AuditServicer(use_cases.audit, downloads, stall_seconds=self._stall_seconds)
+        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audit, self._grpc)
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:

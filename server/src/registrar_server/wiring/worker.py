@@ -10,9 +10,11 @@ from registrar_server.adapters.local_signals import WorkerSignals
 from registrar_server.application.administration.administration import Administration
 from registrar_server.application.aliases import Aliases
 from registrar_server.application.artifacts import Artifacts
+from registrar_server.application.audit import Audit
 from registrar_server.application.bundle_writer import BundleWriter
 from registrar_server.application.downloads import Downloads
 from registrar_server.application.event_tail import EventTail
+from registrar_server.application.history import History
 from registrar_server.application.lifecycle import Lifecycle
 from registrar_server.application.models import Models
 from registrar_server.application.mutations import Mutations
@@ -66,10 +68,12 @@ def _build(
         authentication=authentication,
         models=Models(database, mutations),
         versions=Versions(database, mutations),
+        history=History(database, clock),
         searching=Searching(database),
         registration=Registration(database, store, clock, signals),
         aliases=Aliases(database, mutations),
         lifecycle=Lifecycle(database, mutations, verification),
+        audit=Audit(database),
         artifacts=Artifacts(database, writer),
         uploads=Uploads(database, store, clock, signals),
         upload_streams=UploadStreams(database, store, clock, signals),

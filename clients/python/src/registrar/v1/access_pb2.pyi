@@ -51,6 +51,8 @@ class _RightEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Right.ValueType
     """Act against a policy in an emergency; marked in the audit."""
     RIGHT_ADMINISTER: _Right.ValueType  # 9
     """Manage roles, bindings and tokens of a tenant; bound in all tenants, also the tenants."""
+    RIGHT_AUDIT: _Right.ValueType  # 10
+    """Read the audit of a tenant and have it verified."""
 
 class Right(_Right, metaclass=_RightEnumTypeWrapper):
     """Right is one thing that a caller may do. A caller has the rights of the roles that it is bound to, and no others."""
@@ -77,6 +79,8 @@ RIGHT_BREAK_GLASS: Right.ValueType  # 8
 """Act against a policy in an emergency; marked in the audit."""
 RIGHT_ADMINISTER: Right.ValueType  # 9
 """Manage roles, bindings and tokens of a tenant; bound in all tenants, also the tenants."""
+RIGHT_AUDIT: Right.ValueType  # 10
+"""Read the audit of a tenant and have it verified."""
 Global___Right: _TypeAlias = Right  # noqa: Y015
 
 class _AccessScope:
@@ -211,7 +215,7 @@ class Role(_message.Message):
     """What it is for. At most 1,000 characters."""
     is_built_in: _builtins.bool
     """Whether it comes with the registry and cannot be changed: `reader`, `contributor`, `release-engineer`, `approver`,
-    `deployer`, `break-glass`, `administrator`.
+    `deployer`, `auditor`, `break-glass`, `administrator`.
     """
     etag: _builtins.str
     """Changes with every change of the role."""

@@ -43,23 +43,27 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_MODEL_IN_USE: _ErrorReason.ValueType  # 8
     """FAILED_PRECONDITION. A version of the model is in staging or production; archive it first. Metadata: `versions`."""
     ERROR_REASON_VERSION_NOT_FOUND: _ErrorReason.ValueType  # 9
-    """NOT_FOUND. The model has no such version. Metadata: `model`, `version`."""
+    """NOT_FOUND. The model has no such version. Metadata: `model`, `version`; `at_time`: it had none then."""
     ERROR_REASON_VERSION_NOT_READY: _ErrorReason.ValueType  # 10
     """FAILED_PRECONDITION. The version is PENDING or FAILED. Metadata: `state`."""
     ERROR_REASON_VERSION_DELETED: _ErrorReason.ValueType  # 11
-    """FAILED_PRECONDITION. The version is deleted; undelete it first."""
+    """FAILED_PRECONDITION. The version is deleted; undelete it first. Metadata: `model`, `version`; `at_time`: it was deleted
+    then.
+    """
     ERROR_REASON_VERSION_IN_USE: _ErrorReason.ValueType  # 12
     """FAILED_PRECONDITION. The version is in staging or production, or an alias points at it. Metadata: `stage`, `aliases`."""
     ERROR_REASON_SEMANTIC_VERSION_EXISTS: _ErrorReason.ValueType  # 13
     """ALREADY_EXISTS. Another version of the model has this semantic version. Metadata: `version`, `semantic_version`."""
     ERROR_REASON_ALIAS_NOT_FOUND: _ErrorReason.ValueType  # 14
-    """NOT_FOUND. The model has no such alias. Metadata: `model`, `alias`."""
+    """NOT_FOUND. The model has no such alias. Metadata: `model`, `alias`; `at_time`: it had none then."""
     ERROR_REASON_ALIAS_MOVED: _ErrorReason.ValueType  # 15
     """ABORTED. The alias points elsewhere than expected: read, decide, try again. Metadata: `alias`, `version`."""
     ERROR_REASON_STAGE_EMPTY: _ErrorReason.ValueType  # 16
-    """NOT_FOUND. No version of the model is in that stage. Metadata: `model`, `stage`."""
+    """NOT_FOUND. No version of the model is in that stage. Metadata: `model`, `stage`; `at_time`: none was then."""
     ERROR_REASON_STAGE_HAS_SEVERAL_HOLDERS: _ErrorReason.ValueType  # 17
-    """FAILED_PRECONDITION. Several versions are in that stage; name one by number. Metadata: `stage`, `versions`."""
+    """FAILED_PRECONDITION. Several versions are in that stage; name one by number. Metadata: `stage`, `versions`; `at_time`:
+    they were then.
+    """
     ERROR_REASON_STAGE_HOLDER_CHANGED: _ErrorReason.ValueType  # 18
     """ABORTED. Another version holds the stage than expected: read, decide, try again. Metadata: `stage`, `holder`."""
     ERROR_REASON_ILLEGAL_TRANSITION: _ErrorReason.ValueType  # 19
@@ -181,6 +185,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND. There is no such binding. Metadata: `id`."""
     ERROR_REASON_TOKEN_NOT_FOUND: _ErrorReason.ValueType  # 67
     """NOT_FOUND. There is no such token. Metadata: `id`."""
+    ERROR_REASON_AUDIT_ENTRY_NOT_FOUND: _ErrorReason.ValueType  # 68
+    """NOT_FOUND. The audit has no such entry, or not so many. Metadata: `position`, `tree_size`."""
+    ERROR_REASON_AUDIT_ALTERED: _ErrorReason.ValueType  # 69
+    """DATA_LOSS. The audit is not as it was written: verify it, and tell who is responsible for it. Metadata: `tenant`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `reason` that `google.rpc.ErrorInfo` can carry in an error of this API, without the prefix
@@ -210,23 +218,27 @@ ERROR_REASON_MODEL_DELETED: ErrorReason.ValueType  # 7
 ERROR_REASON_MODEL_IN_USE: ErrorReason.ValueType  # 8
 """FAILED_PRECONDITION. A version of the model is in staging or production; archive it first. Metadata: `versions`."""
 ERROR_REASON_VERSION_NOT_FOUND: ErrorReason.ValueType  # 9
-"""NOT_FOUND. The model has no such version. Metadata: `model`, `version`."""
+"""NOT_FOUND. The model has no such version. Metadata: `model`, `version`; `at_time`: it had none then."""
 ERROR_REASON_VERSION_NOT_READY: ErrorReason.ValueType  # 10
 """FAILED_PRECONDITION. The version is PENDING or FAILED. Metadata: `state`."""
 ERROR_REASON_VERSION_DELETED: ErrorReason.ValueType  # 11
-"""FAILED_PRECONDITION. The version is deleted; undelete it first."""
+"""FAILED_PRECONDITION. The version is deleted; undelete it first. Metadata: `model`, `version`; `at_time`: it was deleted
+then.
+"""
 ERROR_REASON_VERSION_IN_USE: ErrorReason.ValueType  # 12
 """FAILED_PRECONDITION. The version is in staging or production, or an alias points at it. Metadata: `stage`, `aliases`."""
 ERROR_REASON_SEMANTIC_VERSION_EXISTS: ErrorReason.ValueType  # 13
 """ALREADY_EXISTS. Another version of the model has this semantic version. Metadata: `version`, `semantic_version`."""
 ERROR_REASON_ALIAS_NOT_FOUND: ErrorReason.ValueType  # 14
-"""NOT_FOUND. The model has no such alias. Metadata: `model`, `alias`."""
+"""NOT_FOUND. The model has no such alias. Metadata: `model`, `alias`; `at_time`: it had none then."""
 ERROR_REASON_ALIAS_MOVED: ErrorReason.ValueType  # 15
 """ABORTED. The alias points elsewhere than expected: read, decide, try again. Metadata: `alias`, `version`."""
 ERROR_REASON_STAGE_EMPTY: ErrorReason.ValueType  # 16
-"""NOT_FOUND. No version of the model is in that stage. Metadata: `model`, `stage`."""
+"""NOT_FOUND. No version of the model is in that stage. Metadata: `model`, `stage`; `at_time`: none was then."""
 ERROR_REASON_STAGE_HAS_SEVERAL_HOLDERS: ErrorReason.ValueType  # 17
-"""FAILED_PRECONDITION. Several versions are in that stage; name one by number. Metadata: `stage`, `versions`."""
+"""FAILED_PRECONDITION. Several versions are in that stage; name one by number. Metadata: `stage`, `versions`; `at_time`:
+they were then.
+"""
 ERROR_REASON_STAGE_HOLDER_CHANGED: ErrorReason.ValueType  # 18
 """ABORTED. Another version holds the stage than expected: read, decide, try again. Metadata: `stage`, `holder`."""
 ERROR_REASON_ILLEGAL_TRANSITION: ErrorReason.ValueType  # 19
@@ -348,4 +360,8 @@ ERROR_REASON_ROLE_BINDING_NOT_FOUND: ErrorReason.ValueType  # 66
 """NOT_FOUND. There is no such binding. Metadata: `id`."""
 ERROR_REASON_TOKEN_NOT_FOUND: ErrorReason.ValueType  # 67
 """NOT_FOUND. There is no such token. Metadata: `id`."""
+ERROR_REASON_AUDIT_ENTRY_NOT_FOUND: ErrorReason.ValueType  # 68
+"""NOT_FOUND. The audit has no such entry, or not so many. Metadata: `position`, `tree_size`."""
+ERROR_REASON_AUDIT_ALTERED: ErrorReason.ValueType  # 69
+"""DATA_LOSS. The audit is not as it was written: verify it, and tell who is responsible for it. Metadata: `tenant`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

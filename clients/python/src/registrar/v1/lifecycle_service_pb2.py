@@ -22,13 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from registrar.v1 import access_pb2 as registrar_dot_v1_dot_access__pb2
 from registrar.v1 import lifecycle_pb2 as registrar_dot_v1_dot_lifecycle__pb2
 from registrar.v1 import model_version_pb2 as registrar_dot_v1_dot_model__version__pb2
 from registrar.v1 import reference_pb2 as registrar_dot_v1_dot_reference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$registrar/v1/lifecycle_service.proto\x12\x0cregistrar.v1\x1a\x19registrar/v1/access.proto\x1a\x1cregistrar/v1/lifecycle.proto\x1a registrar/v1/model_version.proto\x1a\x1cregistrar/v1/reference.proto\"\xe4\x01\n\x16TransitionStageRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRef\x12\"\n\x05stage\x18\x03 \x01(\x0e\x32\x13.registrar.v1.Stage\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\x12\x1c\n\x0f\x65xpected_holder\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\x42\x12\n\x10_expected_holder\"\x93\x01\n\x17TransitionStageResponse\x12\x31\n\rmodel_version\x18\x01 \x01(\x0b\x32\x1a.registrar.v1.ModelVersion\x12-\n\tdisplaced\x18\x02 \x03(\x0b\x32\x1a.registrar.v1.ModelVersion\x12\x16\n\x0e\x65vent_sequence\x18\x03 \x01(\x03\"\xba\x01\n\x0fRollbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\x12\x1c\n\x0f\x65xpected_holder\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nto_version\x18\x05 \x01(\x03\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x42\x12\n\x10_expected_holder\"\x8c\x01\n\x10RollbackResponse\x12\x31\n\rmodel_version\x18\x01 \x01(\x0b\x32\x1a.registrar.v1.ModelVersion\x12-\n\tdisplaced\x18\x02 \x03(\x0b\x32\x1a.registrar.v1.ModelVersion\x12\x16\n\x0e\x65vent_sequence\x18\x03 \x01(\x03\"w\n\x16ListTransitionsRequest\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"f\n\x17ListTransitionsResponse\x12\x32\n\x0btransitions\x18\x01 \x03(\x0b\x32\x1d.registrar.v1.StageTransition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc0\x02\n\x10LifecycleService\x12h\n\x0fTransitionStage\x12$.registrar.v1.TransitionStageRequest\x1a%.registrar.v1.TransitionStageResponse\"\x08\xd2\xd8\x18\x04\x08\x03\x10\x03\x12U\n\x08Rollback\x12\x1d.registrar.v1.RollbackRequest\x1a\x1e.registrar.v1.RollbackResponse\"\n\xd2\xd8\x18\x06\x08\x03\x10\x03\x18\x03\x12k\n\x0fListTransitions\x12$.registrar.v1.ListTransitionsRequest\x1a%.registrar.v1.ListTransitionsResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x03\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$registrar/v1/lifecycle_service.proto\x12\x0cregistrar.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19registrar/v1/access.proto\x1a\x1cregistrar/v1/lifecycle.proto\x1a registrar/v1/model_version.proto\x1a\x1cregistrar/v1/reference.proto\"\xe4\x01\n\x16TransitionStageRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRef\x12\"\n\x05stage\x18\x03 \x01(\x0e\x32\x13.registrar.v1.Stage\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\x12\x1c\n\x0f\x65xpected_holder\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\x42\x12\n\x10_expected_holder\"\x93\x01\n\x17TransitionStageResponse\x12\x31\n\rmodel_version\x18\x01 \x01(\x0b\x32\x1a.registrar.v1.ModelVersion\x12-\n\tdisplaced\x18\x02 \x03(\x0b\x32\x1a.registrar.v1.ModelVersion\x12\x16\n\x0e\x65vent_sequence\x18\x03 \x01(\x03\"\xba\x01\n\x0fRollbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\x12\x1c\n\x0f\x65xpected_holder\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nto_version\x18\x05 \x01(\x03\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x42\x12\n\x10_expected_holder\"\x8c\x01\n\x10RollbackResponse\x12\x31\n\rmodel_version\x18\x01 \x01(\x0b\x32\x1a.registrar.v1.ModelVersion\x12-\n\tdisplaced\x18\x02 \x03(\x0b\x32\x1a.registrar.v1.ModelVersion\x12\x16\n\x0e\x65vent_sequence\x18\x03 \x01(\x03\"\xd5\x01\n\x16ListTransitionsRequest\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x17ListTransitionsResponse\x12\x32\n\x0btransitions\x18\x01 \x03(\x0b\x32\x1d.registrar.v1.StageTransition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc0\x02\n\x10LifecycleService\x12h\n\x0fTransitionStage\x12$.registrar.v1.TransitionStageRequest\x1a%.registrar.v1.TransitionStageResponse\"\x08\xd2\xd8\x18\x04\x08\x03\x10\x03\x12U\n\x08Rollback\x12\x1d.registrar.v1.RollbackRequest\x1a\x1e.registrar.v1.RollbackResponse\"\n\xd2\xd8\x18\x06\x08\x03\x10\x03\x18\x03\x12k\n\x0fListTransitions\x12$.registrar.v1.ListTransitionsRequest\x1a%.registrar.v1.ListTransitionsResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x03\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,18 +42,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LIFECYCLESERVICE'].methods_by_name['Rollback']._serialized_options = b'\322\330\030\006\010\003\020\003\030\003'
   _globals['_LIFECYCLESERVICE'].methods_by_name['ListTransitions']._loaded_options = None
   _globals['_LIFECYCLESERVICE'].methods_by_name['ListTransitions']._serialized_options = b'\220\002\001\322\330\030\004\010\003\020\001'
-  _globals['_TRANSITIONSTAGEREQUEST']._serialized_start=176
-  _globals['_TRANSITIONSTAGEREQUEST']._serialized_end=404
-  _globals['_TRANSITIONSTAGERESPONSE']._serialized_start=407
-  _globals['_TRANSITIONSTAGERESPONSE']._serialized_end=554
-  _globals['_ROLLBACKREQUEST']._serialized_start=557
-  _globals['_ROLLBACKREQUEST']._serialized_end=743
-  _globals['_ROLLBACKRESPONSE']._serialized_start=746
-  _globals['_ROLLBACKRESPONSE']._serialized_end=886
-  _globals['_LISTTRANSITIONSREQUEST']._serialized_start=888
-  _globals['_LISTTRANSITIONSREQUEST']._serialized_end=1007
-  _globals['_LISTTRANSITIONSRESPONSE']._serialized_start=1009
-  _globals['_LISTTRANSITIONSRESPONSE']._serialized_end=1111
-  _globals['_LIFECYCLESERVICE']._serialized_start=1114
-  _globals['_LIFECYCLESERVICE']._serialized_end=1434
+  _globals['_TRANSITIONSTAGEREQUEST']._serialized_start=209
+  _globals['_TRANSITIONSTAGEREQUEST']._serialized_end=437
+  _globals['_TRANSITIONSTAGERESPONSE']._serialized_start=440
+  _globals['_TRANSITIONSTAGERESPONSE']._serialized_end=587
+  _globals['_ROLLBACKREQUEST']._serialized_start=590
+  _globals['_ROLLBACKREQUEST']._serialized_end=776
+  _globals['_ROLLBACKRESPONSE']._serialized_start=779
+  _globals['_ROLLBACKRESPONSE']._serialized_end=919
+  _globals['_LISTTRANSITIONSREQUEST']._serialized_start=922
+  _globals['_LISTTRANSITIONSREQUEST']._serialized_end=1135
+  _globals['_LISTTRANSITIONSRESPONSE']._serialized_start=1137
+  _globals['_LISTTRANSITIONSRESPONSE']._serialized_end=1239
+  _globals['_LIFECYCLESERVICE']._serialized_start=1242
+  _globals['_LIFECYCLESERVICE']._serialized_end=1562
 # @@protoc_insertion_point(module_scope)

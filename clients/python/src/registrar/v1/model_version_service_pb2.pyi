@@ -8,7 +8,9 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from registrar.v1 import lifecycle_pb2 as _lifecycle_pb2
 from registrar.v1 import model_version_pb2 as _model_version_pb2
 from registrar.v1 import reference_pb2 as _reference_pb2
 from registrar.v1 import value_pb2 as _value_pb2
@@ -246,6 +248,7 @@ class GetModelVersionRequest(_message.Message):
 
     REF_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    AT_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ref(self) -> _reference_pb2.ModelVersionRef:
         """Which version."""
@@ -254,15 +257,30 @@ class GetModelVersionRequest(_message.Message):
     def consistency(self) -> _reference_pb2.Consistency:
         """How fresh the answer must be."""
 
+    @_builtins.property
+    def at_time(self) -> _timestamp_pb2.Timestamp:
+        """The version that `ref` named at that moment, and not now. Taken to the microsecond; the moment of a change belongs to
+        what holds after it, and of two changes that are both in the past by then, the later committed counts. Times are those
+        in the records, taken milliseconds before the commit: what is said of the last seconds may still change.
+
+        A version is there from when it was READY. By a stage or an alias is found who held it, whatever became of the version
+        since; by a range or a semantic version what was READY and not deleted then; by number and uid what was READY, deleted
+        or not. Of the answer, `stage`, `stage_time` and `aliases` are those of that moment. Everything else that can change
+        (description, tags, documents, deprecation, approval, deletion, etag) is as it is now: its past is in the audit log. So
+        is it with the model: one that is deleted now is not found, and that it was deleted for a while is not considered.
+        Always read from the database; `consistency` changes nothing.
+        """
+
     def __init__(
         self,
         *,
         ref: _reference_pb2.ModelVersionRef | None = ...,
         consistency: _reference_pb2.Consistency | None = ...,
+        at_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "ref", b"ref"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at_time", b"at_time", "consistency", b"consistency", "ref", b"ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "ref", b"ref"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_time", b"at_time", "consistency", b"consistency", "ref", b"ref"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -275,18 +293,38 @@ class GetModelVersionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    AS_OF_TIME_FIELD_NUMBER: _builtins.int
+    TRANSITION_FIELD_NUMBER: _builtins.int
+    ALIAS_MOVE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def model_version(self) -> _model_version_pb2.ModelVersion:
         """The version."""
+
+    @_builtins.property
+    def as_of_time(self) -> _timestamp_pb2.Timestamp:
+        """The moment that the answer is about: `at_time`, to the microsecond. Absent: now."""
+
+    @_builtins.property
+    def transition(self) -> _lifecycle_pb2.StageTransition:
+        """With `at_time`, the move that brought the version into the stage that it was in: who, why, when. Absent: it had not
+        moved yet.
+        """
+
+    @_builtins.property
+    def alias_move(self) -> _model_version_pb2.AliasMove:
+        """With `at_time` and an alias in `ref`, the move that made the alias point at the version: who, why, when."""
 
     def __init__(
         self,
         *,
         model_version: _model_version_pb2.ModelVersion | None = ...,
+        as_of_time: _timestamp_pb2.Timestamp | None = ...,
+        transition: _lifecycle_pb2.StageTransition | None = ...,
+        alias_move: _model_version_pb2.AliasMove | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alias_move", b"alias_move", "as_of_time", b"as_of_time", "model_version", b"model_version", "transition", b"transition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_move", b"alias_move", "as_of_time", b"as_of_time", "model_version", b"model_version", "transition", b"transition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -684,6 +722,7 @@ class CompareModelVersionsRequest(_message.Message):
 
     REFS_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    AT_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def refs(self) -> _containers.RepeatedCompositeFieldContainer[_reference_pb2.ModelVersionRef]:
         """2 to 20 different versions of one model; the first is what the others are measured against."""
@@ -692,15 +731,22 @@ class CompareModelVersionsRequest(_message.Message):
     def consistency(self) -> _reference_pb2.Consistency:
         """How fresh the answer must be."""
 
+    @_builtins.property
+    def at_time(self) -> _timestamp_pb2.Timestamp:
+        """The versions that `refs` named at that moment, in the stages that they were in; see GetModelVersionRequest.at_time. A
+        version that was deleted then is refused. The model's metric goals are those of now.
+        """
+
     def __init__(
         self,
         *,
         refs: _abc.Iterable[_reference_pb2.ModelVersionRef] | None = ...,
         consistency: _reference_pb2.Consistency | None = ...,
+        at_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at_time", b"at_time", "consistency", b"consistency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "refs", b"refs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_time", b"at_time", "consistency", b"consistency", "refs", b"refs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -716,6 +762,7 @@ class CompareModelVersionsResponse(_message.Message):
     RECOMMENDATION_FIELD_NUMBER: _builtins.int
     RECOMMENDED_VERSION_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
+    AS_OF_TIME_FIELD_NUMBER: _builtins.int
     recommendation: _builtins.str
     """What speaks for which version, in words: `Version 3 shows improvement across all metrics`."""
     recommended_version: _builtins.int
@@ -728,6 +775,10 @@ class CompareModelVersionsResponse(_message.Message):
     def metrics(self) -> _containers.RepeatedCompositeFieldContainer[_model_version_pb2.MetricComparison]:
         """Each metric of any of the versions, the whole before the slices, sorted by name."""
 
+    @_builtins.property
+    def as_of_time(self) -> _timestamp_pb2.Timestamp:
+        """The moment that the answer is about: `at_time`, to the microsecond. Absent: now."""
+
     def __init__(
         self,
         *,
@@ -735,10 +786,11 @@ class CompareModelVersionsResponse(_message.Message):
         recommendation: _builtins.str = ...,
         recommended_version: _builtins.int = ...,
         metrics: _abc.Iterable[_model_version_pb2.MetricComparison] | None = ...,
+        as_of_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "metrics", b"metrics", "recommendation", b"recommendation", "recommended_version", b"recommended_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "comparison", b"comparison", "metrics", b"metrics", "recommendation", b"recommendation", "recommended_version", b"recommended_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -896,6 +948,8 @@ class ListAliasHistoryRequest(_message.Message):
     ALIAS_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
     alias: _builtins.str
     """Only this alias. Empty: all."""
     page_size: _builtins.int
@@ -906,6 +960,14 @@ class ListAliasHistoryRequest(_message.Message):
     def model(self) -> _reference_pb2.ModelRef:
         """Which model."""
 
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only moves of that moment or later, to the microsecond. Absent: from the first."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only moves before that moment, to the microsecond. Absent: up to the last. After `start_time`, when both are given."""
+
     def __init__(
         self,
         *,
@@ -913,10 +975,12 @@ class ListAliasHistoryRequest(_message.Message):
         alias: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "model", b"model", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "model", b"model", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "end_time", b"end_time", "model", b"model", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -123,7 +123,9 @@ class ModelVersionServiceServicer(object):
     def GetModelVersion(self, request, context):
         """GetModelVersion resolves a reference and reads the version in one call; the reply always names the number.
 
-        Errors: see the service. A deleted version is found by number and by uid only.
+        With `at_time`, the version that the reference named at a moment in the past, and who decided so.
+        Errors: see the service. A deleted version is found by number and by uid only. With `at_time` their metadata names the
+        moment, and a moment that is still to come is INVALID_FIELD.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,7 +182,7 @@ class ModelVersionServiceServicer(object):
     def CompareModelVersions(self, request, context):
         """CompareModelVersions sets the metrics of versions of one model side by side and recommends one.
 
-        Errors: see the service.
+        Errors: see the service; with `at_time` as of GetModelVersion.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,7 +52,9 @@ class ModelVersionServiceStub:
     GetModelVersion: _grpc.UnaryUnaryMultiCallable[_model_version_service_pb2.GetModelVersionRequest, _model_version_service_pb2.GetModelVersionResponse]
     """GetModelVersion resolves a reference and reads the version in one call; the reply always names the number.
 
-    Errors: see the service. A deleted version is found by number and by uid only.
+    With `at_time`, the version that the reference named at a moment in the past, and who decided so.
+    Errors: see the service. A deleted version is found by number and by uid only. With `at_time` their metadata names the
+    moment, and a moment that is still to come is INVALID_FIELD.
     """
     ListModelVersions: _grpc.UnaryUnaryMultiCallable[_model_version_service_pb2.ListModelVersionsRequest, _model_version_service_pb2.ListModelVersionsResponse]
     """ListModelVersions lists the versions of a model, the newest first.
@@ -85,7 +87,7 @@ class ModelVersionServiceStub:
     CompareModelVersions: _grpc.UnaryUnaryMultiCallable[_model_version_service_pb2.CompareModelVersionsRequest, _model_version_service_pb2.CompareModelVersionsResponse]
     """CompareModelVersions sets the metrics of versions of one model side by side and recommends one.
 
-    Errors: see the service.
+    Errors: see the service; with `at_time` as of GetModelVersion.
     """
     SetAlias: _grpc.UnaryUnaryMultiCallable[_model_version_service_pb2.SetAliasRequest, _model_version_service_pb2.SetAliasResponse]
     """SetAlias points an alias at a version, in one step: no reader sees it absent.
@@ -128,7 +130,9 @@ class ModelVersionServiceAsyncStub(ModelVersionServiceStub):
     GetModelVersion: _aio.UnaryUnaryMultiCallable[_model_version_service_pb2.GetModelVersionRequest, _model_version_service_pb2.GetModelVersionResponse]  # type: ignore[assignment]
     """GetModelVersion resolves a reference and reads the version in one call; the reply always names the number.
 
-    Errors: see the service. A deleted version is found by number and by uid only.
+    With `at_time`, the version that the reference named at a moment in the past, and who decided so.
+    Errors: see the service. A deleted version is found by number and by uid only. With `at_time` their metadata names the
+    moment, and a moment that is still to come is INVALID_FIELD.
     """
     ListModelVersions: _aio.UnaryUnaryMultiCallable[_model_version_service_pb2.ListModelVersionsRequest, _model_version_service_pb2.ListModelVersionsResponse]  # type: ignore[assignment]
     """ListModelVersions lists the versions of a model, the newest first.
@@ -161,7 +165,7 @@ class ModelVersionServiceAsyncStub(ModelVersionServiceStub):
     CompareModelVersions: _aio.UnaryUnaryMultiCallable[_model_version_service_pb2.CompareModelVersionsRequest, _model_version_service_pb2.CompareModelVersionsResponse]  # type: ignore[assignment]
     """CompareModelVersions sets the metrics of versions of one model side by side and recommends one.
 
-    Errors: see the service.
+    Errors: see the service; with `at_time` as of GetModelVersion.
     """
     SetAlias: _aio.UnaryUnaryMultiCallable[_model_version_service_pb2.SetAliasRequest, _model_version_service_pb2.SetAliasResponse]  # type: ignore[assignment]
     """SetAlias points an alias at a version, in one step: no reader sees it absent.
@@ -213,7 +217,9 @@ class ModelVersionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_model_version_service_pb2.GetModelVersionResponse, _abc.Awaitable[_model_version_service_pb2.GetModelVersionResponse]]:
         """GetModelVersion resolves a reference and reads the version in one call; the reply always names the number.
 
-        Errors: see the service. A deleted version is found by number and by uid only.
+        With `at_time`, the version that the reference named at a moment in the past, and who decided so.
+        Errors: see the service. A deleted version is found by number and by uid only. With `at_time` their metadata names the
+        moment, and a moment that is still to come is INVALID_FIELD.
         """
 
     @_abc_1.abstractmethod
@@ -282,7 +288,7 @@ class ModelVersionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_model_version_service_pb2.CompareModelVersionsResponse, _abc.Awaitable[_model_version_service_pb2.CompareModelVersionsResponse]]:
         """CompareModelVersions sets the metrics of versions of one model side by side and recommends one.
 
-        Errors: see the service.
+        Errors: see the service; with `at_time` as of GetModelVersion.
         """
 
     @_abc_1.abstractmethod

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
+from registrar_server.adapters.database.periods import is_within
 from registrar_server.adapters.database.tables import alias_moves, aliases
 from registrar_server.adapters.database.upsert import insert_for
-from registrar_server.domain.lifecycle import AliasMove
+from registrar_server.domain.lifecycle import ALWAYS, AliasMove, Period
 
 
 class SqlAliases:
@@ -50,19 +52,25 @@ class SqlAliases:
             )
         )
 
-    def history(self, model_uid: str, *, alias: str, before: int, limit: int) -> Sequence[AliasMove]:
+    def history(
+        self, model_uid: str, *, alias: str, before: int, limit: int, period: Period = ALWAYS
+    ) -> Sequence[AliasMove]:
         """See the port."""
         query = select(alias_moves).where(alias_moves.c.model_uid == model_uid)
         if alias:
             query = query.where(alias_moves.c.alias == alias)
         if before:
             query = query.where(alias_moves.c.sequence < before)
+        query = query.where(*is_within(alias_moves.c.moved_at, period))
         rows = self._connection.execute(query.order_by(alias_moves.c.sequence.desc()).limit(limit))
-        return [
-            AliasMove(r.alias, r.from_number, r.to_number, r.actor, r.comment, r.moved_at, r.sequence) for r in rows
-        ]
+        return [to_alias_move(row) for row in rows]
 
     def all(self, model_uid: str) -> Mapping[str, int]:
         """See the port."""
         query = select(aliases.c.alias, aliases.c.number).where(aliases.c.model_uid == model_uid)
         return {row.alias: row.number for row in self._connection.execute(query)}
+
+
+def to_alias_move(row: Row[Any]) -> AliasMove:
+    """A move from a row of the table."""
+    return AliasMove(row.alias, row.from_number, row.to_number, row.actor, row.comment, row.moved_at, row.sequence)

@@ -10,6 +10,7 @@ from registrar_server.adapters.database.access import SqlAccess
 from registrar_server.adapters.database.aliases import SqlAliases
 from registrar_server.adapters.database.audit import SqlAudit
 from registrar_server.adapters.database.bundles import SqlBundles
+from registrar_server.adapters.database.history import SqlHistory
 from registrar_server.adapters.database.journal import SqlJournal
 from registrar_server.adapters.database.mirror import SqlMirror
 from registrar_server.adapters.database.models import SqlModels
@@ -57,6 +58,11 @@ class SqlTransaction:
     def transitions(self) -> SqlTransitions:
         """Stage history."""
         return SqlTransitions(self._connection)
+
+    @cached_property
+    def history(self) -> SqlHistory:
+        """The past."""
+        return SqlHistory(self._connection)
 
     @cached_property
     def bundles(self) -> SqlBundles:

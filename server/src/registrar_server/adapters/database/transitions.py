@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, or_, select, tuple_
 
+from registrar_server.adapters.database.periods import is_within
 from registrar_server.adapters.database.tables import transitions
-from registrar_server.domain.lifecycle import Transition, TransitionKind
+from registrar_server.domain.lifecycle import ALWAYS, Period, Transition, TransitionKind
 from registrar_server.domain.values import Stage
 
 
@@ -40,7 +41,13 @@ class SqlTransitions:
         self._connection.execute(insert(transitions), rows)
 
     def history(
-        self, model_uid: str, *, number: int, before: tuple[int, int] | None, limit: int
+        self,
+        model_uid: str,
+        *,
+        number: int,
+        before: tuple[int, int] | None,
+        limit: int,
+        period: Period = ALWAYS,
     ) -> Sequence[tuple[int, Transition]]:
         """See the port."""
         key = tuple_(transitions.c.sequence, transitions.c.place)
@@ -49,8 +56,9 @@ class SqlTransitions:
             query = query.where(transitions.c.number == number)
         if before is not None:
             query = query.where(key < before)
+        query = query.where(*is_within(transitions.c.moved_at, period))
         query = query.order_by(transitions.c.sequence.desc(), transitions.c.place.desc()).limit(limit)
-        return [(row.place, _to_transition(row)) for row in self._connection.execute(query)]
+        return [(row.place, to_transition(row)) for row in self._connection.execute(query)]
 
     def production_history(self, model_uid: str) -> Sequence[Transition]:
         """See the port."""
@@ -60,10 +68,11 @@ class SqlTransitions:
             or_(transitions.c.from_stage == production, transitions.c.to_stage == production),
         )
         query = query.order_by(transitions.c.sequence, transitions.c.place)
-        return [_to_transition(row) for row in self._connection.execute(query)]
+        return [to_transition(row) for row in self._connection.execute(query)]
 
 
-def _to_transition(row: Row[Any]) -> Transition:
+def to_transition(row: Row[Any]) -> Transition:
+    """A transition from a row of the table."""
     return Transition(
         version_uid=row.version_uid,
         number=row.number,

@@ -8,9 +8,12 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
+    ColumnElement,
     Connection,
+    FromClause,
     Select,
     Text,
+    and_,
     bindparam,
     delete,
     func,
@@ -23,7 +26,7 @@ from sqlalchemy import (
 from registrar_server.adapters.database.documents import dump, dump_facts, dump_notes, load_facts, load_notes
 from registrar_server.adapters.database.tables import aliases, model_versions, models, registrations
 from registrar_server.application.ports.database import NewVersion
-from registrar_server.domain.semantic_versions import CORE_CHARACTERS, RELEASE, SemanticVersion
+from registrar_server.domain.semantic_versions import CORE_CHARACTERS, RELEASE, SemanticRange, SemanticVersion
 from registrar_server.domain.values import (
     ByAlias,
     ByNumber,
@@ -37,6 +40,25 @@ from registrar_server.domain.values import (
     VersionState,
 )
 from registrar_server.domain.versions import ArtifactLink, Facts, ModelVersion, Notes
+
+
+def is_in_range(versions: FromClause) -> ColumnElement[bool]:
+    """Whether the semantic version of a row of `model_versions` is in a range; `range_values` says in which."""
+    key = versions.c.semantic_version_key
+    return and_(
+        key >= bindparam("low"),
+        key < bindparam("high"),
+        or_(
+            func.substr(key, CORE_CHARACTERS + 1, 1) == RELEASE,
+            bindparam("opened", type_=Text).contains(func.substr(key, 1, CORE_CHARACTERS)),
+        ),
+    )
+
+
+def range_values(wanted: SemanticRange) -> Mapping[str, object]:
+    """What `is_in_range` takes."""
+    return {"low": wanted.low, "high": wanted.high, "opened": ",".join(wanted.opened)}
+
 
 _ALIASES = (
     select(func.aggregate_strings(aliases.c.alias, ","))
@@ -74,14 +96,9 @@ _HIGHEST_IN_RANGE = _VERSION.where(
             _inner_models.c.deleted_at.is_(None),
         )
         .scalar_subquery(),
-        _inner.c.semantic_version_key >= bindparam("low"),
-        _inner.c.semantic_version_key < bindparam("high"),
+        is_in_range(_inner),
         _inner.c.state == VersionState.READY.value,
         _inner.c.deleted_at.is_(None),
-        or_(
-            func.substr(_inner.c.semantic_version_key, CORE_CHARACTERS + 1, 1) == RELEASE,
-            bindparam("opened", type_=Text).contains(func.substr(_inner.c.semantic_version_key, 1, CORE_CHARACTERS)),
-        ),
     )
     .order_by(_inner.c.semantic_version_key.desc())
     .limit(1)
@@ -264,7 +281,7 @@ def statement_of(selector: Selector) -> tuple[Select[Any], Mapping[str, object]]
         case BySemanticVersion(semantic_version):
             return _BY_SEMANTIC_VERSION, {"value": semantic_version}
         case BySemanticRange(wanted):
-            return _HIGHEST_IN_RANGE, {"low": wanted.low, "high": wanted.high, "opened": ",".join(wanted.opened)}
+            return _HIGHEST_IN_RANGE, range_values(wanted)
 
 
 def _semantic_version_key(semantic_version: str) -> str | None:

@@ -26,6 +26,7 @@ _RIGHTS = {
     Right.DELETE: pb.RIGHT_DELETE,
     Right.BREAK_GLASS: pb.RIGHT_BREAK_GLASS,
     Right.ADMINISTER: pb.RIGHT_ADMINISTER,
+    Right.AUDIT: pb.RIGHT_AUDIT,
 }
 RIGHTS: Mapping[int, Right] = {message: right for right, message in _RIGHTS.items()}
 """By the value that stands on the wire."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from registrar.v1 import lifecycle_pb2, value_pb2
 from registrar.v1 import model_version_pb2 as pb
-from registrar.v1.model_version_service_pb2 import CompareModelVersionsResponse
+from registrar.v1.model_version_service_pb2 import CompareModelVersionsResponse, GetModelVersionResponse
+from registrar_server.application.history import PastVersion
 from registrar_server.domain.comparison import Comparison, MetricComparison
 from registrar_server.domain.lifecycle import AliasMove, Transition, TransitionKind
 from registrar_server.domain.values import VersionState
@@ -76,8 +79,18 @@ def version_to_proto(version: ModelVersion) -> pb.ModelVersion:
     )
 
 
-def comparison_to_proto(comparison: Comparison) -> CompareModelVersionsResponse:
-    """A comparison in the shape of the contract."""
+def past_version_to_proto(past: PastVersion) -> GetModelVersionResponse:
+    """A version as it was, with the moves that made it so."""
+    return GetModelVersionResponse(
+        model_version=version_to_proto(past.version),
+        as_of_time=time_to_proto(past.at),
+        transition=transition_to_proto(past.transition) if past.transition else None,
+        alias_move=alias_move_to_proto(past.alias_move) if past.alias_move else None,
+    )
+
+
+def comparison_to_proto(comparison: Comparison, *, as_of: datetime | None = None) -> CompareModelVersionsResponse:
+    """A comparison in the shape of the contract; `as_of` None: of now."""
     return CompareModelVersionsResponse(
         comparison=[
             pb.ComparedVersion(
@@ -92,6 +105,7 @@ def comparison_to_proto(comparison: Comparison) -> CompareModelVersionsResponse:
         recommendation=comparison.recommendation,
         recommended_version=comparison.recommended,
         metrics=map(_metric_to_proto, comparison.metrics),
+        as_of_time=time_to_proto(as_of),
     )
 
 

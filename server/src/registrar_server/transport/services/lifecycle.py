@@ -11,6 +11,7 @@ from registrar_server.domain import limits
 from registrar_server.domain.validation import checking
 from registrar_server.transport.calls import current_caller, mutation_of
 from registrar_server.transport.convert.references import changed_ref_from_proto, model_from_proto, stage_from_proto
+from registrar_server.transport.convert.times import period_from_proto
 from registrar_server.transport.convert.versions import transition_to_proto, version_to_proto
 from registrar_server.transport.paging import decode_token, encode_token, page_size
 from registrar_server.transport.streams import Slots
@@ -65,10 +66,11 @@ class LifecycleServicer(lifecycle_service_pb2_grpc.LifecycleServiceServicer):
             key = model_from_proto(check, "model", request.model, current_caller())
             if request.version < 0:
                 check.fail("version", "must not be negative")
+            period = period_from_proto(check, request)
         size = page_size(request.page_size)
         token = decode_token(request, request.page_token, int, int)
         before = (int(token[0]), int(token[1])) if token else None
-        found = self._lifecycle.history(key, number=request.version, before=before, limit=size + 1)
+        found = self._lifecycle.history(key, number=request.version, before=before, limit=size + 1, period=period)
         response = pb.ListTransitionsResponse(transitions=[transition_to_proto(move) for _, move in found[:size]])
         if len(found) > size:
             place, last = found[size - 1]

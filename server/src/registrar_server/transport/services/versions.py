@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 
 import grpc
@@ -9,6 +10,7 @@ import grpc
 from registrar.v1 import model_version_service_pb2 as pb
 from registrar.v1 import model_version_service_pb2_grpc
 from registrar_server.application.aliases import AliasChanged, Aliases
+from registrar_server.application.history import History
 from registrar_server.application.registration import Registered, Registration
 from registrar_server.application.reply_cache import Freshness, ReplyCache
 from registrar_server.application.search.searching import Searching
@@ -27,7 +29,13 @@ from registrar_server.transport.convert.references import (
     stage_from_proto,
 )
 from registrar_server.transport.convert.registration import register_from_proto
-from registrar_server.transport.convert.versions import alias_move_to_proto, comparison_to_proto, version_to_proto
+from registrar_server.transport.convert.times import at_time_from_proto, period_from_proto
+from registrar_server.transport.convert.versions import (
+    alias_move_to_proto,
+    comparison_to_proto,
+    past_version_to_proto,
+    version_to_proto,
+)
 from registrar_server.transport.paging import decode_token, encode_token, page_size
 from registrar_server.transport.replies import as_sent
 from registrar_server.transport.services.search import search_page
@@ -43,6 +51,7 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
     def __init__(
         self,
         versions: Versions,
+        history: History,
         searching: Searching,
         registration: Registration,
         aliases: Aliases,
@@ -50,6 +59,7 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
         waits: Slots,
     ) -> None:
         self._versions = versions
+        self._history = history
         self._searching = searching
         self._registration = registration
         self._aliases = aliases
@@ -70,7 +80,9 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
         self, request: pb.GetModelVersionRequest, context: grpc.ServicerContext
     ) -> pb.GetModelVersionResponse:
         """See the contract."""
-        ref, freshness = _asked(request.SerializeToString(), current_caller())
+        ref, freshness, at = _asked(request.SerializeToString(), current_caller())
+        if at is not None:
+            return past_version_to_proto(self._history.get(ref, at))
 
         def load() -> tuple[bytes, bool]:
             version = self._versions.get(ref)
@@ -161,6 +173,9 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
                 check.fail("refs", f"must name 2 to {limits.COMPARED_VERSIONS} versions")
             if len({ref.model for ref in refs}) > 1:
                 check.fail("refs", "must name versions of one model")
+            at = at_time_from_proto(check, request)
+        if at is not None:
+            return comparison_to_proto(self._history.compare(refs, at), as_of=at)
         return comparison_to_proto(self._versions.compare(refs))
 
     def SetAlias(self, request: pb.SetAliasRequest, context: grpc.ServicerContext) -> pb.SetAliasResponse:
@@ -194,9 +209,11 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
         with checking() as check:
             key = model_from_proto(check, "model", request.model, current_caller())
             alias = check.alias("alias", request.alias) if request.alias else ""
+            period = period_from_proto(check, request)
         size = page_size(request.page_size)
         token = decode_token(request, request.page_token, int)
-        moves = self._aliases.history(key, alias=alias, before=int(token[0]) if token else 0, limit=size + 1)
+        before = int(token[0]) if token else 0
+        moves = self._aliases.history(key, alias=alias, before=before, limit=size + 1, period=period)
         response = pb.ListAliasHistoryResponse(moves=map(alias_move_to_proto, moves[:size]))
         if len(moves) > size:
             response.next_page_token = encode_token(request, [moves[size - 1].sequence])
@@ -204,13 +221,14 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
 
 
 @lru_cache(_REQUESTS_REMEMBERED)
-def _asked(request: bytes, caller: Caller) -> tuple[VersionRef, Freshness]:
-    """What GetModelVersion asks for. Remembered, since checking it takes longer than finding the reply in the cache."""
+def _asked(request: bytes, caller: Caller) -> tuple[VersionRef, Freshness, datetime | None]:
+    """What GetModelVersion asks for, and as of when. Remembered, since checking it takes longer than finding the reply in the cache."""
     message = pb.GetModelVersionRequest.FromString(request)
     with checking() as check:
         ref = ref_from_proto(check, "ref", message.ref, caller)
         freshness = freshness_from_proto(check, "consistency", message.consistency)
-    return ref, freshness
+        at = at_time_from_proto(check, message)
+    return ref, freshness, at
 
 
 def _registered(registered: Registered) -> pb.RegisterModelVersionResponse:

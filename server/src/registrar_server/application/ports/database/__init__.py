@@ -17,6 +17,7 @@ from typing import Protocol
 from registrar_server.application.ports.database.access import AccessRecords, ApiToken, RoleBinding
 from registrar_server.application.ports.database.audit import EVERY_ENTRY, AuditFilter, AuditHead, AuditRecords
 from registrar_server.application.ports.database.bundles import BundleClaim, BundleRecords
+from registrar_server.application.ports.database.history import HistoryRecords, LastingSelector
 from registrar_server.application.ports.database.journal import Change, Event, Journal, ModelEvent
 from registrar_server.application.ports.database.lifecycle import AliasRecords, TransitionRecords
 from registrar_server.application.ports.database.mirror import MirrorProgress, MirrorRecords, MirrorTask
@@ -47,7 +48,9 @@ __all__ = [
     "Event",
     "FileTask",
     "Found",
+    "HistoryRecords",
     "Journal",
+    "LastingSelector",
     "MirrorProgress",
     "MirrorRecords",
     "MirrorTask",
@@ -84,6 +87,8 @@ class Transaction(Protocol):
     def aliases(self) -> AliasRecords: ...
     @property
     def transitions(self) -> TransitionRecords: ...
+    @property
+    def history(self) -> HistoryRecords: ...
     @property
     def bundles(self) -> BundleRecords: ...
     @property

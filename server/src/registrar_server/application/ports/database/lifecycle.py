@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from registrar_server.domain.lifecycle import AliasMove, Transition
+from registrar_server.domain.lifecycle import ALWAYS, AliasMove, Period, Transition
 
 
 class AliasRecords(Protocol):
@@ -23,8 +23,10 @@ class AliasRecords(Protocol):
     def add_move(self, model_uid: str, move: AliasMove) -> None:
         """Remember a move; its sequence is that of its event."""
 
-    def history(self, model_uid: str, *, alias: str, before: int, limit: int) -> Sequence[AliasMove]:
-        """Moves, the newest first, sequences less than `before` only (0: from the newest)."""
+    def history(
+        self, model_uid: str, *, alias: str, before: int, limit: int, period: Period = ALWAYS
+    ) -> Sequence[AliasMove]:
+        """Moves within a period, the newest first, sequences less than `before` only (0: from the newest)."""
 
     def all(self, model_uid: str) -> Mapping[str, int]:
         """Every alias of a model with its number."""
@@ -37,9 +39,18 @@ class TransitionRecords(Protocol):
         """Remember the moves of one change, in their order."""
 
     def history(
-        self, model_uid: str, *, number: int, before: tuple[int, int] | None, limit: int
+        self,
+        model_uid: str,
+        *,
+        number: int,
+        before: tuple[int, int] | None,
+        limit: int,
+        period: Period = ALWAYS,
     ) -> Sequence[tuple[int, Transition]]:
-        """Moves with their place in their change, the newest first; `before` is (sequence, place) of the last one seen."""
+        """Moves within a period with their place in their change, the newest first.
+
+        `before` is (sequence, place) of the last one seen.
+        """
 
     def production_history(self, model_uid: str) -> Sequence[Transition]:
         """Every move into or out of production, the oldest first."""
