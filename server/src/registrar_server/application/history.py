@@ -46,14 +46,16 @@ class History:
         """The version that a reference named. When there was none, the error's metadata holds `at_time`."""
         self._require_past(at)
         with self._database.reading() as transaction:
-            return _resolve(transaction, find_model(transaction, ref.model), ref, at)
+            model = find_model(transaction, ref.model)
+            return _Moment(transaction, model, at).resolve(ref)
 
     def compare(self, refs: Sequence[VersionRef], at: datetime) -> Comparison:
         """Metrics side by side; the references named different versions of one model, not deleted then."""
         self._require_past(at)
         with self._database.reading() as transaction:
             model = find_model(transaction, refs[0].model)
-            found = [_resolve(transaction, model, ref, at) for ref in refs]
+            moment = _Moment(transaction, model, at)
+            found = [moment.resolve(ref) for ref in refs]
         for one in found:
             if one.is_deleted:
                 raise _then(version_deleted(one.version), at)
@@ -64,42 +66,49 @@ class History:
             raise InvalidRequest([Violation("at_time", "must not be in the future")])
 
 
-def _resolve(transaction: Transaction, model: Model, ref: VersionRef, at: datetime) -> PastVersion:
-    version, alias_move = _find(transaction, model, ref, at)
-    if version is None:
-        raise _then(version_absent(ref), at)
-    history = transaction.history
-    transition = history.transition(model.uid, version.number, at)
-    was = replace(
-        version,
-        stage=transition.to_stage if transition else Stage.NONE,
-        stage_time=transition.time if transition else version.create_time,
-        aliases=tuple(history.aliases(model.uid, version.number, at)),
-    )
-    return PastVersion(was, at, transition, alias_move, history.was_deleted(version.uid, at))
+class _Moment:
+    """A model as it was."""
 
+    def __init__(self, transaction: Transaction, model: Model, at: datetime) -> None:
+        self._transaction = transaction
+        self._history = transaction.history
+        self._model = model
+        self._at = at
+        self._until = transaction.history.sequence_at(model.uid, at)
 
-def _find(
-    transaction: Transaction, model: Model, ref: VersionRef, at: datetime
-) -> tuple[ModelVersion | None, AliasMove | None]:
-    """The version, still as it is now, and the move of the alias that named it."""
-    match ref.selector:
-        case ByAlias(alias):
-            move = transaction.history.alias_move(model.uid, alias, at)
-            return _numbered(transaction, ref, move.to_number if move else 0), move
-        case ByStage(stage):
-            holders = transaction.history.holders(model.uid, stage, at)
-            if len(holders) > 1:
-                raise _then(several_holders(ref.selector, [holder.number for holder in holders]), at)
-            return _numbered(transaction, ref, holders[0].number if holders else 0), None
-        case selector:
-            return transaction.history.version(model.uid, selector, at), None
+    def resolve(self, ref: VersionRef) -> PastVersion:
+        """What a reference named."""
+        version, alias_move = self._find(ref)
+        if version is None:
+            raise _then(version_absent(ref), self._at)
+        transition = self._history.transition(self._model.uid, version.number, until=self._until)
+        was = replace(
+            version,
+            stage=transition.to_stage if transition else Stage.NONE,
+            stage_time=transition.time if transition else version.create_time,
+            aliases=tuple(self._history.aliases(self._model.uid, version.number, until=self._until)),
+        )
+        is_deleted = self._history.was_deleted(version.uid, until=self._until)
+        return PastVersion(was, self._at, transition, alias_move, is_deleted)
 
+    def _find(self, ref: VersionRef) -> tuple[ModelVersion | None, AliasMove | None]:
+        """The version, still as it is now, and the move of the alias that named it."""
+        match ref.selector:
+            case ByAlias(alias):
+                move = self._history.alias_move(self._model.uid, alias, until=self._until)
+                return self._numbered(move.to_number if move else 0), move
+            case ByStage(stage):
+                holders = self._history.holders(self._model.uid, stage, until=self._until)
+                if len(holders) > 1:
+                    numbers = [holder.number for holder in holders]
+                    raise _then(several_holders(ref.selector, numbers), self._at)
+                return self._numbered(holders[0].number if holders else 0), None
+            case selector:
+                return self._history.version(self._model.uid, selector, until=self._until), None
 
-def _numbered(transaction: Transaction, ref: VersionRef, number: int) -> ModelVersion | None:
-    """Deleted since or not. No version has the number 0."""
-    found = transaction.versions.get(ref.model, ByNumber(number)) if number else ()
-    return found[0] if found else None
+    def _numbered(self, number: int) -> ModelVersion | None:
+        """Deleted since or not; no version has the number 0."""
+        return self._history.version(self._model.uid, ByNumber(number), until=self._until)
 
 
 def _then(error: RegistrarError, at: datetime) -> RegistrarError:

@@ -65,14 +65,25 @@ _OTHERS: Mapping[str, pb.Access] = {
 }
 
 
+def method_of(method: str) -> MethodDescriptor | None:
+    """The descriptor of `/package.Service/Method`, if it is one of this API's."""
+    service_name, _, method_name = method.strip("/").partition("/")
+    if service_name in _OTHERS:
+        return None
+    try:
+        service = descriptor_pool.Default().FindServiceByName(service_name)
+    except KeyError:
+        return None
+    return service.methods_by_name.get(method_name)
+
+
 @cache
 def access_of(method: str) -> pb.Access:
     """What `/package.Service/Method` demands. Of what says nothing: a scope that nobody passes."""
-    service_name, _, method_name = method.strip("/").partition("/")
-    other = _OTHERS.get(service_name)
+    other = _OTHERS.get(method.strip("/").partition("/")[0])
     if other is not None:
         return other
-    described = _find(service_name, method_name)
+    described = method_of(method)
     return described.GetOptions().Extensions[pb.access] if described is not None else pb.Access()
 
 
@@ -223,15 +234,14 @@ class _Demand:
 
     def __init__(self, method: str, authentication: Authentication) -> None:
         access = access_of(method)
-        service_name, _, method_name = method.strip("/").partition("/")
-        described = None if service_name in _OTHERS else _find(service_name, method_name)
+        described = method_of(method)
         fields = described.input_type.fields_by_name if described is not None else {}
         self._method = method
         self._authentication = authentication
         self._scope = access.scope
         self._right = RIGHTS.get(access.right, Right.ADMINISTER)
         self._stage = stage_of(access.stage)
-        self._is_administration = service_name == _ADMINISTRATION
+        self._is_administration = described is not None and described.containing_service.full_name == _ADMINISTRATION
         self._subjects = tuple(_subjects(described.input_type, (), is_meant=True)) if described is not None else ()
         self._has_stage = self._right is Right.PROMOTE and "stage" in fields
         self._has_alias = self._right is Right.MOVE_ALIAS and "alias" in fields
@@ -322,14 +332,6 @@ class _Demand:
 
     def _undeclared(self) -> RegistrarError:
         return RegistrarError(Reason.PERMISSION_DENIED, f"{self._method} says of no right that it needs it")
-
-
-def _find(service_name: str, method_name: str) -> MethodDescriptor | None:
-    try:
-        service = descriptor_pool.Default().FindServiceByName(service_name)
-    except KeyError:
-        return None
-    return service.methods_by_name.get(method_name)
 
 
 def _subjects(message: Descriptor, path: _Path, *, is_meant: bool) -> Iterator[_Subject]:

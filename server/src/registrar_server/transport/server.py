@@ -35,6 +35,7 @@ from registrar_server.application.history import History
 from registrar_server.application.lifecycle import Lifecycle
 from registrar_server.application.models import Models
 from registrar_server.application.ports.metrics import Metrics
+from registrar_server.application.refusals import Refusals
 from registrar_server.application.registration import Registration
 from registrar_server.application.reply_cache import ReplyCache
 from registrar_server.application.search.searching import Searching
@@ -55,6 +56,7 @@ from registrar_server.transport.interceptors.call_context import call_context
 from registrar_server.transport.interceptors.errors import error_guard
 from registrar_server.transport.interceptors.guard import Guard, GuardInterceptor
 from registrar_server.transport.reflection import add_reflection
+from registrar_server.transport.refusals import Handler, RefusalRecorder
 from registrar_server.transport.replies import add_service, sends_bytes
 from registrar_server.transport.services.admin import AdminServicer
 from registrar_server.transport.services.artifacts import ArtifactServicer
@@ -94,6 +96,7 @@ class UseCases:
     aliases: Aliases
     lifecycle: Lifecycle
     audit: Audit
+    refusals: Refusals
     artifacts: Artifacts
     uploads: Uploads
     upload_streams: UploadStreams
@@ -138,14 +141,13 @@ class RegistrarServer:
         self.call_metrics = CallMetrics(metrics, threads=settings.threads) if metrics is not None else None
         self._authentication = use_cases.authentication
         self._transfers = use_cases.transfers
+        self._refusals = RefusalRecorder(use_cases.refusals)
         self._admission = Admission(use_cases.authentication, read_credentials)
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="rpc")
         self._grpc = grpc.server(
             self._pool,
             interceptors=[
-                GuardInterceptor(
-                    call_context, *guards, AccessLog(self.call_metrics), error_guard, admit=self._admission.wrap
-                )
+                GuardInterceptor(call_context, *guards, AccessLog(self.call_metrics), error_guard, admit=self._admit)
             ],
             options=_options(settings),
         )
@@ -154,6 +156,9 @@ class RegistrarServer:
         self._stall_seconds = settings.stall_seconds
         self._names = BULK_SERVICE_NAMES if settings.is_bulk else SERVICE_NAMES
         self._add_services(use_cases, facts, settings)
+
+    def _admit(self, method: str, handler: Handler) -> Handler:
+        return self._refusals.wrap(method, self._admission.wrap(method, handler))
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """Bind `host:port`, with TLS where there are credentials; the port bound.

@@ -19,6 +19,7 @@ from registrar_server.application.lifecycle import Lifecycle
 from registrar_server.application.models import Models
 from registrar_server.application.mutations import Mutations
 from registrar_server.application.ports.clock import SystemClock
+from registrar_server.application.refusals import Refusals
 from registrar_server.application.registration import Registration
 from registrar_server.application.reply_cache import ReplyCache
 from registrar_server.application.search.searching import Searching
@@ -74,6 +75,7 @@ def _build(
         aliases=Aliases(database, mutations),
         lifecycle=Lifecycle(database, mutations, verification),
         audit=Audit(database),
+        refusals=Refusals(database, clock),
         artifacts=Artifacts(database, writer),
         uploads=Uploads(database, store, clock, signals),
         upload_streams=UploadStreams(database, store, clock, signals),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, insert, select, update
+from sqlalchemy import Connection, and_, insert, select, update
 
 from registrar_server.adapters.database.documents import dump
 from registrar_server.adapters.database.tables import audit_entries, audit_nodes, tenants
@@ -161,7 +161,7 @@ def _columns(entry: AuditEntry) -> Mapping[str, str | int | datetime]:
     }
 
 
-def _to_entry(row: Row[Any]) -> AuditEntry:
+def _to_entry(row: Any) -> AuditEntry:
     return AuditEntry(
         tenant=row.tenant,
         position=row.position,
@@ -185,6 +185,6 @@ def _to_entry(row: Row[Any]) -> AuditEntry:
     )
 
 
-def _to_head(row: Row[Any]) -> AuditHead:
+def _to_head(row: Any) -> AuditHead:
     peaks = tuple(bytes.fromhex(peak) for peak in row.audit_peaks.split(",") if peak)
     return AuditHead(row.audit_position, row.audit_hash, peaks, root_of(peaks))

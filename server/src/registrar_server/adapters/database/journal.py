@@ -61,6 +61,11 @@ class SqlJournal:
         self._recorded.append(ModelEvent(sequence, change.model))
         return sequence
 
+    def refuse(self, change: Change, reason: str) -> None:
+        """See the port."""
+        audit = SqlAudit(self._connection)
+        audit.add(audit.lock(change.model.tenant), change, 0, Outcome.REFUSED, reason)
+
     def recorded(self) -> Sequence[ModelEvent]:
         """What this transaction has recorded so far."""
         return self._recorded

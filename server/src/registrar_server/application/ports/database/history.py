@@ -1,7 +1,9 @@
 """What was at a moment in the past.
 
-Changes have the times that were taken when they were made, and the order in which they were committed. A moment is after
-the changes whose times are at or before it; of those, the last committed counts.
+A change has the time at which it was made, and the sequence of its event, which is its place in the order of commits. Clocks
+differ and writers wait for each other, so that a later commit may have an earlier time. A model at a moment is
+therefore as the last commit left it, of those whose time is at or before the moment: what is read is always what was
+once there as a whole.
 """
 
 from __future__ import annotations
@@ -19,22 +21,28 @@ LastingSelector: TypeAlias = ByNumber | ByUid | BySemanticVersion | BySemanticRa
 
 
 class HistoryRecords(Protocol):
-    """Reads of the past. A version comes as it is now, with the stage and the aliases that it has now."""
+    """Reads of the past: of a model as the event with the sequence `until` left it, which 0 says was before the first."""
 
-    def version(self, model_uid: str, selector: LastingSelector, at: datetime) -> ModelVersion | None:
-        """What was READY then. By number and uid deleted or not; by a semantic version or a range not deleted then."""
+    def sequence_at(self, model_uid: str, at: datetime) -> int:
+        """Sequence of a model's last event of those at or before a moment; 0: there was none."""
 
-    def was_deleted(self, version_uid: str, at: datetime) -> bool:
-        """Whether a version was deleted then."""
+    def version(self, model_uid: str, selector: LastingSelector, *, until: int) -> ModelVersion | None:
+        """What was READY, with the stage and the aliases that it has now.
 
-    def holders(self, model_uid: str, stage: Stage, at: datetime) -> Sequence[Transition]:
-        """The moves by which those who were in a stage had come there, by number. Not for `Stage.NONE`, where all begin."""
+        By number and uid deleted or not; by a semantic version or a range what was not deleted.
+        """
 
-    def transition(self, model_uid: str, number: int, at: datetime) -> Transition | None:
-        """The last move of a version by then; None: it was where it began."""
+    def was_deleted(self, version_uid: str, *, until: int) -> bool:
+        """Whether a version was deleted."""
 
-    def alias_move(self, model_uid: str, alias: str, at: datetime) -> AliasMove | None:
-        """The last move of an alias by then, be it that it was deleted; None: there was none yet."""
+    def holders(self, model_uid: str, stage: Stage, *, until: int) -> Sequence[Transition]:
+        """The moves by which those who were in a stage had come there, by number. Not for `Stage.NONE`: all begin there."""
 
-    def aliases(self, model_uid: str, number: int, at: datetime) -> Sequence[str]:
+    def transition(self, model_uid: str, number: int, *, until: int) -> Transition | None:
+        """The last move of a version; None: it was where it began."""
+
+    def alias_move(self, model_uid: str, alias: str, *, until: int) -> AliasMove | None:
+        """The last move of an alias, be it that it was deleted; None: there was none yet."""
+
+    def aliases(self, model_uid: str, number: int, *, until: int) -> Sequence[str]:
         """The aliases that pointed at a version, sorted."""

@@ -63,6 +63,9 @@ class Journal(Protocol):
     def record(self, change: Change) -> int:
         """Write audit entry and event, wake the mirror; the event's sequence. Call it last, after all other locks."""
 
+    def refuse(self, change: Change, reason: str) -> None:
+        """Write an audit entry of what was refused, and no event: nothing has changed. `reason` is an error's."""
+
     def events(self, model_uid: str, *, after: int, until: int) -> Sequence[Event]:
         """A model's events, `after` < sequence <= `until`, in order."""
 

@@ -76,7 +76,8 @@ def downgrade() -> None:
 
 
 def _chain(connection: sa.Connection, tenant: str) -> None:
-    previous, peaks, size = "", [], 0
+    previous, size = "", 0
+    peaks: list[bytes] = []
     for rows in _pages(connection, tenant):
         hashes, nodes = [], []
         for row in rows:
