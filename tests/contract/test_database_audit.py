@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import Connection, delete, insert, select, update
@@ -51,7 +52,7 @@ def test_entries_follow_each_other_and_the_head_says_so(audit: Audit) -> None:
     found = entries(audit)
     assert [entry.position for entry, _ in found] == list(range(1, ENTRIES + 1))
     assert found[0][0].previous == ""
-    assert all(later.previous == hash_ for (_, hash_), (later, _) in zip(found, found[1:], strict=False))
+    assert all(later.previous == hash_ for (_, hash_), (later, _) in pairwise(found))
     assert all(entry.hash == hash_ for entry, hash_ in found)
     head = audit.head("default")
     assert (head.size, head.hash) == (ENTRIES, found[-1][1])
@@ -82,7 +83,7 @@ def test_every_entry_proves_its_place_and_every_tree_its_beginning(audit: Audit)
             proof = audit.prove_entry("default", position, tree_size=size)
             assert proof.claimed.hex() == found[position - 1][1]
             assert is_included(proof.claimed, position - 1, size, proof.hashes, proof.root)
-        heads[size] = proof.root
+            heads[size] = proof.root
         for earlier in range(1, size + 1):
             grown = audit.prove_growth("default", earlier, tree_size=size)
             assert (grown.claimed, grown.root) == (heads[earlier], heads[size])

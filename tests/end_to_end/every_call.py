@@ -56,6 +56,7 @@ class Everything:
             yield from self._of_model(method, model)
             yield from self._of_ids(method, tenant)
         yield from self._of_tenant(method, one.tenant)
+        yield from self._of_audit(method, one.tenant)
 
     def _refs(self, model: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
         one = self._things
@@ -156,6 +157,19 @@ class Everything:
                 yield {}
             case "RevokeSessions":
                 yield {"member": "user:them"}
+            case _:
+                pass
+
+    def _of_audit(self, method: str, tenant: str) -> Iterator[Mapping[str, Any]]:
+        match method:
+            case "ListAuditEvents":
+                yield {"tenant": tenant}
+                yield {"tenant": tenant, "model": self._things.model, "version": 1}
+            case "GetAuditHead" | "VerifyAudit":
+                yield {"tenant": tenant}
+            case "GetAuditProof":
+                yield {"tenant": tenant, "position": 1}
+                yield {"tenant": tenant, "earlierTreeSize": 1}
             case _:
                 pass
 

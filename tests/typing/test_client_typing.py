@@ -41,6 +41,13 @@ def pulled_from(registry: registrar.Registry) -> str:
     return registry.server_info().caller.tenant
 
 
+def audited(registry: registrar.Registry) -> list[str]:
+    verdict: registrar.AuditVerdict = registry.verify_audit(kept=registry.audit_head(), progress=print)
+    events = registry.audit_events(model="churn", outcome=registrar.AuditOutcome.REFUSED, end_time=datetime.now(UTC))
+    where: int | None = verdict.altered_position
+    return [str(where), *[event.actor for event in events]]
+
+
 def administer(token: str) -> str:
     credentials = registrar.tls_credentials(ca=Path("ca.pem"), certificate="c.pem", key="k.pem")
     with registrar.connect("grpcs://a.example", credentials=credentials, token=lambda: token) as registry:

@@ -150,8 +150,23 @@ class Versions(Base, model_version_service_pb2_grpc.ModelVersionServiceServicer)
         return self.answer(
             request,
             context,
-            lambda: model_version_service_pb2.GetModelVersionResponse(model_version=self.resolve(request.ref, context)),
+            lambda: self._past(request, self.resolve(request.ref, context)),
         )
+
+    def _past(
+        self, request: model_version_service_pb2.GetModelVersionRequest, version: model_version_pb2.ModelVersion
+    ) -> model_version_service_pb2.GetModelVersionResponse:
+        """As if all had been so for ever."""
+        response = model_version_service_pb2.GetModelVersionResponse(model_version=version)
+        if request.HasField("at_time"):
+            response.as_of_time.CopyFrom(request.at_time)
+            for transition in self.state.transitions:
+                if transition.version == version.version:
+                    response.transition.CopyFrom(transition)
+            for move in self.state.moves:
+                if (move.alias, move.to_version) == (request.ref.alias, version.version):
+                    response.alias_move.CopyFrom(move)
+        return response
 
     def ListModelVersions(
         self, request: model_version_service_pb2.ListModelVersionsRequest, context: grpc.ServicerContext

@@ -14,6 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from registrar.v1 import (
     artifact_pb2,
+    audit_pb2,
     lifecycle_pb2,
     model_pb2,
     model_version_pb2,
@@ -59,6 +60,9 @@ class State:
     bundles: dict[str, Bundle] = field(default_factory=dict)
     transitions: list[lifecycle_pb2.StageTransition] = field(default_factory=list)
     moves: list[model_version_pb2.AliasMove] = field(default_factory=list)
+    audit: list[audit_pb2.AuditEvent] = field(default_factory=list)
+    break_verifications: int = 0
+    """So many end with UNAVAILABLE on the way."""
     replies: dict[str, Message] = field(default_factory=dict)
     requests: list[Message] = field(default_factory=list)
     failures: dict[str, list[Failure]] = field(default_factory=dict)

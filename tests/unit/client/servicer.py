@@ -14,11 +14,13 @@ import grpc
 from registrar.v1 import (
     admin_service_pb2_grpc,
     artifact_service_pb2_grpc,
+    audit_service_pb2_grpc,
     lifecycle_service_pb2_grpc,
     model_service_pb2_grpc,
     model_version_service_pb2_grpc,
 )
 from tests.unit.client.fake_access import Access, Administration, Guard
+from tests.unit.client.fake_audit import Audit
 from tests.unit.client.fake_bundles import Artifacts, Lifecycle
 from tests.unit.client.fake_catalogue import Models, Versions
 from tests.unit.client.fake_state import State
@@ -36,6 +38,7 @@ def serve(
     model_version_service_pb2_grpc.add_ModelVersionServiceServicer_to_server(Versions(state), server)
     lifecycle_service_pb2_grpc.add_LifecycleServiceServicer_to_server(Lifecycle(state), server)
     artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(Artifacts(state), server)
+    audit_service_pb2_grpc.add_AuditServiceServicer_to_server(Audit(state), server)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(Administration(state, access), server)
 
     def check(_request: bytes, _context: grpc.ServicerContext) -> bytes:

@@ -233,7 +233,7 @@ def test_the_server_can_be_named_before_and_behind_the_command(
 
 
 def test_an_unexpected_failure_shows_no_traceback_unless_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr("registrar.Registry.get", fail)

@@ -25,6 +25,7 @@ class Right(StrEnum):
     DELETE = "delete"
     BREAK_GLASS = "break_glass"
     ADMINISTER = "administer"
+    AUDIT = "audit"
 
 
 @dataclass(frozen=True, slots=True)

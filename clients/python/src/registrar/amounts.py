@@ -15,6 +15,11 @@ def size(size_bytes: int) -> str:
     return f"{value:.1f} TiB"
 
 
+def exactly(time: datetime) -> str:
+    """`2026-03-01T09:30:00.250000Z`, as it is given to `--at`; without a fraction where there is none."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def moment(time: datetime) -> str:
     """`2026-03-01 09:30 UTC`."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -10,6 +10,7 @@ import grpc
 from registrar.access import AccessCalls
 from registrar.admin import AdminCalls
 from registrar.aliases import AliasCalls
+from registrar.audits import AuditCalls
 from registrar.connection import Connection
 from registrar.lifecycle import LifecycleCalls
 from registrar.models import ModelCalls
@@ -57,7 +58,7 @@ def connect(
     return Registry(Connection(settings))
 
 
-class Registry(ModelCalls, UploadCalls, AliasCalls, LifecycleCalls, AdminCalls, AccessCalls, TenantCalls):
+class Registry(ModelCalls, UploadCalls, AliasCalls, LifecycleCalls, AdminCalls, AccessCalls, TenantCalls, AuditCalls):
     """A model registry. Thread-safe; made by `connect`. `registrar.aio` has the same for asyncio.
 
     Every change carries a request id (a new one unless given), so it is tried again after a broken connection without

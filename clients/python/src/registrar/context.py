@@ -16,6 +16,7 @@ from registrar.types import Model, ModelVersion
 from registrar.v1 import reference_pb2
 from registrar.v1.admin_service_pb2_grpc import AdminServiceStub
 from registrar.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+from registrar.v1.audit_service_pb2_grpc import AuditServiceStub
 from registrar.v1.lifecycle_service_pb2_grpc import LifecycleServiceStub
 from registrar.v1.model_service_pb2_grpc import ModelServiceStub
 from registrar.v1.model_version_service_pb2_grpc import ModelVersionServiceStub
@@ -61,6 +62,7 @@ class CallContext:
     lifecycle: LifecycleServiceStub
     artifacts: ArtifactServiceStub
     admin: AdminServiceStub
+    audit: AuditServiceStub
     health: grpc.UnaryUnaryMultiCallable[bytes, bytes]
 
     def __init__(self, settings: Settings, sequence: EventSequence | None = None) -> None:
@@ -84,6 +86,7 @@ class CallContext:
         self.lifecycle = LifecycleServiceStub(channel)
         self.artifacts = ArtifactServiceStub(channel)
         self.admin = AdminServiceStub(channel)
+        self.audit = AuditServiceStub(channel)
         self.health = channel.unary_unary(
             "/grpc.health.v1.Health/Check", request_serializer=bytes, response_deserializer=bytes
         )

@@ -168,7 +168,7 @@ class Unavailable(RegistrarError):
 
 
 class DataLoss(RegistrarError):
-    """Bytes are not what was pushed."""
+    """Bytes are not what was pushed, or the audit is not what was written."""
 
     code = Code.DATA_LOSS
 

@@ -101,6 +101,8 @@ class ModelVersion:
     etag: str
     delete_time: datetime | None
     purge_time: datetime | None
+    as_of: AsOf | None = None
+    """Set when it was asked for as of a moment: `stage`, `stage_time` and `aliases` are those of then."""
 
     @property
     def ref(self) -> VersionRef:
@@ -179,6 +181,19 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
+class AsOf:
+    """A moment in the past, and who made things so by then.
+
+    `transition` brought the version into its stage, None: it had not moved yet; `alias_move` made the alias point at it,
+    None: it was not asked for by an alias.
+    """
+
+    time: datetime
+    transition: Transition | None
+    alias_move: AliasMove | None
+
+
+@dataclass(frozen=True, slots=True)
 class Promotion:
     """Outcome of a promotion or rollback: the version after it, and those that it took out of the stage."""
 
@@ -229,6 +244,8 @@ class Comparison:
     metrics: Sequence[MetricComparison]
     recommendation: str
     recommended_version: int | None
+    as_of_time: datetime | None = None
+    """The moment in the past that was asked about."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from registrar.aio.methods import listing, unary
 from registrar.aio.transfers import TransferCalls, from_thread, in_thread
 from registrar.calls import access as access_calls
 from registrar.calls import admin, aliases, bundles, lifecycle
+from registrar.calls import audit as audit_calls
 from registrar.calls import models as model_calls
 from registrar.calls import search as search_calls
 from registrar.calls import tenants as tenant_calls
@@ -121,6 +122,12 @@ class Registry(TransferCalls):
     resume_tenant = unary(tenant_calls.resume_tenant)
     delete_tenant = unary(tenant_calls.delete_tenant)
     undelete_tenant = unary(tenant_calls.undelete_tenant)
+
+    audit_events = listing(audit_calls.audit_events)
+    audit_head = unary(audit_calls.audit_head)
+    audit_proof = unary(audit_calls.audit_proof)
+    verify_audit = in_thread(blocking.Registry.verify_audit)
+    export_audit = in_thread(blocking.Registry.export_audit)
 
     async def __aenter__(self) -> Self:
         return self

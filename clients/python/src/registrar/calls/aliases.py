@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from registrar.calls.call import Call, Listing, change, new_request_id
 from registrar.context import AnyModelRef, AnyVersionRef, CallContext
+from registrar.convert.access import time_to_proto
 from registrar.convert.results import move_from_proto, version_from_proto
 from registrar.convert.values import model_ref_to_proto, version_ref_to_proto
 from registrar.reference import VersionRef
@@ -61,10 +64,23 @@ def delete_alias(
 
 
 def alias_history(
-    context: CallContext, name: AnyModelRef, *, alias: str = "", page_size: int = 0
+    context: CallContext,
+    name: AnyModelRef,
+    *,
+    alias: str = "",
+    start_time: datetime | None = None,
+    end_time: datetime | None = None,
+    page_size: int = 0,
 ) -> Listing[AliasMove]:
-    """The moves of a model's aliases, or of one, the newest first; pages are fetched as they are consumed."""
+    """The moves of a model's aliases, or of one, the newest first; pages are fetched as they are consumed.
+
+    Only those at or after `start_time` and before `end_time`, both aware. Errors: NotFound, InvalidArgument.
+    """
     request = pb.ListAliasHistoryRequest(
-        model=model_ref_to_proto(context.model_ref(name)), alias=alias, page_size=page_size
+        model=model_ref_to_proto(context.model_ref(name)),
+        alias=alias,
+        start_time=None if start_time is None else time_to_proto(start_time),
+        end_time=None if end_time is None else time_to_proto(end_time),
+        page_size=page_size,
     )
     return Listing(context.versions.ListAliasHistory, request, lambda page: map(move_from_proto, page.moves))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from registrar.calls.call import Call, Listing, change, new_request_id
 from registrar.context import AnyModelRef, AnyVersionRef, CallContext
+from registrar.convert.access import time_to_proto
 from registrar.convert.results import transition_from_proto, version_from_proto
 from registrar.convert.values import model_ref_to_proto, stage_to_proto, version_ref_to_proto
 from registrar.types import Promotion, Transition
@@ -80,11 +83,24 @@ def _promotion(response: pb.TransitionStageResponse | pb.RollbackResponse) -> Pr
 
 
 def transitions(
-    context: CallContext, name: AnyModelRef, *, version: int | None = None, page_size: int = 0
+    context: CallContext,
+    name: AnyModelRef,
+    *,
+    version: int | None = None,
+    start_time: datetime | None = None,
+    end_time: datetime | None = None,
+    page_size: int = 0,
 ) -> Listing[Transition]:
-    """The moves of a model's versions, or of one, the newest first; pages are fetched as they are consumed."""
+    """The moves of a model's versions, or of one, the newest first; pages are fetched as they are consumed.
+
+    Only those at or after `start_time` and before `end_time`, both aware. Errors: NotFound, InvalidArgument.
+    """
     request = pb.ListTransitionsRequest(
-        model=model_ref_to_proto(context.model_ref(name)), version=version or 0, page_size=page_size
+        model=model_ref_to_proto(context.model_ref(name)),
+        version=version or 0,
+        start_time=None if start_time is None else time_to_proto(start_time),
+        end_time=None if end_time is None else time_to_proto(end_time),
+        page_size=page_size,
     )
     return Listing(
         context.lifecycle.ListTransitions, request, lambda page: map(transition_from_proto, page.transitions)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Unpack
 
 from registrar.calls.call import Call, Listing, change, new_request_id
 from registrar.context import AnyModelRef, AnyVersionRef, CallContext
-from registrar.convert.results import comparison_from_proto, version_from_proto
+from registrar.convert.access import time_to_proto
+from registrar.convert.results import comparison_from_proto, past_version_from_proto, version_from_proto
 from registrar.convert.values import documentation_to_proto, model_ref_to_proto, stage_to_proto, version_ref_to_proto
 from registrar.errors import InvalidArgument
 from registrar.fields import VersionFields
@@ -83,15 +85,21 @@ def _registration(
     return request
 
 
-def get(context: CallContext, ref: AnyVersionRef, *, strong: bool = False) -> Call[ModelVersion]:
+def get(
+    context: CallContext, ref: AnyVersionRef, *, at: datetime | None = None, strong: bool = False
+) -> Call[ModelVersion]:
     """Resolve a reference and read the version: `get("churn@champion")`, `get("churn:production")`.
 
     The answer is normally no older than 100 ms and always reflects this registry's own changes; a strong read
-    reflects everybody's. Errors: NotFound; FailedPrecondition when a stage has several holders.
+    reflects everybody's. With `at`, an aware time, it is the version that the reference named then, in the stage and with
+    the aliases that it had; its `as_of` says who decided so. Errors: NotFound; FailedPrecondition when a stage has
+    several holders; InvalidArgument when `at` is in the future or does not say its time zone.
     """
-    request = pb.GetModelVersionRequest(ref=version_ref_to_proto(context.version_ref(ref)))
+    request = pb.GetModelVersionRequest(
+        ref=version_ref_to_proto(context.version_ref(ref)), at_time=None if at is None else time_to_proto(at)
+    )
     context.ask_fresh(request, strong=strong)
-    return Call(context.versions.GetModelVersion, request, lambda response: version_from_proto(response.model_version))
+    return Call(context.versions.GetModelVersion, request, past_version_from_proto)
 
 
 def versions(
@@ -114,14 +122,23 @@ def versions(
     )
 
 
-def compare(context: CallContext, name: AnyModelRef, versions: Sequence[int | AnyVersionRef]) -> Call[Comparison]:
+def compare(
+    context: CallContext,
+    name: AnyModelRef,
+    versions: Sequence[int | AnyVersionRef],
+    *,
+    at: datetime | None = None,
+) -> Call[Comparison]:
     """Set 2 to 20 versions of a model side by side; the first is what the others are measured against.
 
-    Each is a number or a whole reference: `compare("churn", [2, "churn@champion"])`. Errors: NotFound.
+    Each is a number or a whole reference: `compare("churn", [2, "churn@champion"])`. With `at` as they were then, see `get`.
+    Errors: NotFound; InvalidArgument; FailedPrecondition for a deleted version.
     """
     model = context.model_ref(name)
     refs = [VersionRef(model, version=v) if isinstance(v, int) else context.version_ref(v) for v in versions]
-    request = pb.CompareModelVersionsRequest(refs=[version_ref_to_proto(ref) for ref in refs])
+    request = pb.CompareModelVersionsRequest(
+        refs=[version_ref_to_proto(ref) for ref in refs], at_time=None if at is None else time_to_proto(at)
+    )
     context.ask_fresh(request, strong=False)
     return Call(context.versions.CompareModelVersions, request, comparison_from_proto)
 

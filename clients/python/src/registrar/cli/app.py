@@ -10,7 +10,20 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from registrar.cli import catalogue, fetch, governance, login, publish, roles, search, status, tenants, tokens, verify
+from registrar.cli import (
+    audit,
+    catalogue,
+    fetch,
+    governance,
+    login,
+    publish,
+    roles,
+    search,
+    status,
+    tenants,
+    tokens,
+    verify,
+)
 from registrar.cli.exits import MEANINGS, ExitCode, notes_of, report, tell
 from registrar.cli.session import TARGET, Server, Target, Tenant
 from registrar.errors import RegistrarError
@@ -42,7 +55,13 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "logout": login.logout,
     "whoami": login.whoami,
 }
-_GROUPS = {"alias": governance.alias, "role": roles.role, "token": tokens.token, "tenant": tenants.tenant}
+_GROUPS = {
+    "alias": governance.alias,
+    "audit": audit.audit,
+    "role": roles.role,
+    "token": tokens.token,
+    "tenant": tenants.tenant,
+}
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
 
 

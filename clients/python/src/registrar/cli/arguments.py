@@ -1,4 +1,4 @@
-"""What stands after `--metric`, `--param`, `--tag`, `--slice`, `--grant`, `--ttl` and `--quota`."""
+"""What stands after `--metric`, `--param`, `--tag`, `--slice`, `--grant`, `--ttl`, `--quota` and `--since`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import typer
@@ -120,6 +121,18 @@ def parse_duration(text: str) -> int:
     if found is None:
         raise typer.BadParameter(f"{text!r} is not of the form 30m, 8h or 90d")
     return int(found[1]) * _SECONDS[found[2]]
+
+
+def parse_time(text: str) -> datetime:
+    """An aware time: `2026-03-01`, `2026-03-01T14:05`, in UTC unless it says its zone; or `7d`, so long ago."""
+    ago = _DURATION.fullmatch(text)
+    try:
+        if ago is not None:
+            return datetime.now(UTC) - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
+        time = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"{text!r} is not of the form 2026-03-01, 2026-03-01T14:05 or 7d") from None
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 def parse_quotas(texts: Sequence[str], before: Quotas) -> Quotas:

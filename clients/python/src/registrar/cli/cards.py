@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 
-from registrar.amounts import moment, size
+from registrar.amounts import exactly, moment, size
 from registrar.cli.text import ago, columns, number, pairs, plain, point_aligned, shortened
-from registrar.types import AliasMove, Comparison, MetricComparison, Model, ModelVersion, ServerInfo, Transition
+from registrar.types import AliasMove, AsOf, Comparison, MetricComparison, Model, ModelVersion, ServerInfo, Transition
 from registrar.values import Dataset, MetricGoal, Stage, VersionState
 
 _COMMENT_WIDTH = 48
@@ -109,6 +110,7 @@ def _facts(version: ModelVersion) -> Iterable[tuple[str, str]]:
     risk = " ".join(filter(None, (version.risk.level, version.risk.assessment_id)))
     in_stage = f"{ago(version.stage_time)}   {moment(version.stage_time)}" if version.stage_time else ""
     facts = (
+        *(_as_of(version.as_of) if version.as_of else ()),
         ("failed", version.failure),
         ("deprecated", version.deprecation_note),
         ("deleted", moment(version.delete_time) if version.delete_time else ""),
@@ -136,6 +138,22 @@ def _facts(version: ModelVersion) -> Iterable[tuple[str, str]]:
     return ((name, text) for name, text in facts if text)
 
 
+def _as_of(as_of: AsOf) -> Iterable[tuple[str, str]]:
+    """The moment that is spoken of, and who had decided what is said of it."""
+    yield "as of", exactly(as_of.time)
+    if move := as_of.alias_move:
+        yield "alias by", _decision(move.actor, move.move_time, f"@{move.alias}", move.comment)
+    if moved := as_of.transition:
+        yield (
+            "stage by",
+            _decision(moved.actor, moved.transition_time, f"{moved.from_stage} to {moved.to_stage}", _why(moved)),
+        )
+
+
+def _decision(actor: str, time: datetime, what: str, why: str) -> str:
+    return "   ".join(filter(None, (actor, exactly(time), what, why)))
+
+
 def _dataset(dataset: Dataset) -> str:
     return " ".join(filter(None, (dataset.name or dataset.uri, dataset.version, shortened(dataset.digest, 20))))
 
@@ -151,7 +169,8 @@ def comparison_card(comparison: Comparison) -> str:
     if parameters := _parameter_rows(comparison):
         rows += [("",) * len(heads), *parameters]
     table = columns(rows, right=range(1, len(heads)), gap="  ")
-    return f"{table}\n\n{plain(comparison.recommendation)}".rstrip()
+    as_of = f"As of {exactly(comparison.as_of_time)}\n\n" if comparison.as_of_time else ""
+    return f"{as_of}{table}\n\n{plain(comparison.recommendation)}".rstrip()
 
 
 def _metric_row(metric: MetricComparison, numbers: Sequence[int]) -> tuple[str, ...]:

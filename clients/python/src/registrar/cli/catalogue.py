@@ -7,17 +7,25 @@ from typing import Annotated
 import typer
 
 from registrar.amounts import moment
-from registrar.cli.arguments import parse_pairs
+from registrar.cli.arguments import parse_pairs, parse_time
 from registrar.cli.cards import comparison_card, models_table, version_card, versions_table
 from registrar.cli.documents import print_json
 from registrar.cli.session import AsJson, Ref, RequestId, Server, Tenant, open_registry
 from registrar.values import Stage
 
+At = Annotated[
+    str | None, typer.Option("--at", metavar="TIME", help="As it was then: 2026-03-03T14:05, in UTC; or 7d ago.")
+]
 
-def get(ref: Ref, server: Server = None, tenant: Tenant = None, as_json: AsJson = False) -> None:
-    """Show a version."""
+
+def get(*, ref: Ref, at: At = None, server: Server = None, tenant: Tenant = None, as_json: AsJson = False) -> None:
+    """Show a version.
+
+    With --at the one that the reference named then, and who had decided so.
+    """
+    moment = None if at is None else parse_time(at)
     with open_registry(server, tenant) as registry:
-        version = registry.get(ref)
+        version = registry.get(ref, at=moment)
     if as_json:
         print_json(version)
     else:
@@ -52,6 +60,7 @@ def compare(
     versions: Annotated[
         list[str], typer.Argument(metavar="V1 V2...", help="Numbers or references; the first is the yardstick.")
     ],
+    at: At = None,
     server: Server = None,
     tenant: Tenant = None,
     as_json: AsJson = False,
@@ -59,8 +68,9 @@ def compare(
     """Compare versions of a model."""
     if len(versions) < 2:
         raise typer.BadParameter("name at least two versions")
+    moment = None if at is None else parse_time(at)
     with open_registry(server, tenant) as registry:
-        comparison = registry.compare(name, [_version(name, text) for text in versions])
+        comparison = registry.compare(name, [_version(name, text) for text in versions], at=moment)
     if as_json:
         print_json(comparison)
     else:

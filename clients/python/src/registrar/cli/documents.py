@@ -29,6 +29,8 @@ def to_json(value: object) -> Json:
             found = value.total_seconds()
         case ModelRef() | VersionRef():
             found = str(value)
+        case bytes():
+            found = value.decode(errors="replace")
         case Mapping():
             found = {str(key): to_json(item) for key, item in value.items()}
         case Sequence():

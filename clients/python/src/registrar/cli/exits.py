@@ -32,7 +32,7 @@ MEANINGS = {
     ExitCode.REFUSED: "refused: invalid, or not in the state for it",
     ExitCode.CONFLICT: "taken, or somebody else was faster: look again",
     ExitCode.UNAVAILABLE: "not reachable, busy or too slow: try later",
-    ExitCode.DATA_LOSS: "bytes are not what was pushed",
+    ExitCode.DATA_LOSS: "bytes are not what was pushed, or the audit not what was written",
     ExitCode.NOT_ALLOWED: "you may not do this",
     ExitCode.INTERRUPTED: "Ctrl-C",
 }
@@ -103,6 +103,8 @@ _HINTS = {
     "ROLE_IN_USE": "`registrar role bindings --role {role}` and `registrar token list` show who has it",
     "ROLE_BINDING_NOT_FOUND": "`registrar role bindings` shows them with their ids",
     "TOKEN_NOT_FOUND": "`registrar token list` shows them with their ids",
+    "AUDIT_ALTERED": "keep what shows it, `registrar audit export FILE`, and tell who answers for the registry",
+    "AUDIT_ENTRY_NOT_FOUND": "`registrar audit head` says how many entries there are",
     "STORE_FULL": "the store has no room: tell who runs it",
 }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
+from registrar.cli.arguments import parse_time
 from registrar.cli.cards import moves_table, transitions_table
 from registrar.cli.documents import print_json
 from registrar.cli.session import AsJson, Comment, Name, Ref, RequestId, Server, Tenant, open_registry
@@ -21,6 +23,10 @@ Alias = Annotated[str, typer.Argument(metavar="ALIAS", help="Alias, such as cham
 Expected = Annotated[
     int | None, typer.Option("--expected", metavar="N", help="Only if it points at version N now; 0: at none.")
 ]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="From then on: 2026-03-01, 2026-03-01T14:05, or 7d ago.")
+]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only what was before.")]
 
 alias = typer.Typer(help="Point names at versions.", no_args_is_help=True)
 
@@ -97,6 +103,8 @@ def history(
     *,
     name: Name,
     version: Annotated[int | None, typer.Option("--version", metavar="N", help="Only this version's moves.")] = None,
+    since: Since = None,
+    until: Until = None,
     server: Server = None,
     tenant: Tenant = None,
     as_json: AsJson = False,
@@ -105,8 +113,9 @@ def history(
 
     The newest first.
     """
+    start_time, end_time = _period(since, until)
     with open_registry(server, tenant) as registry:
-        transitions = list(registry.transitions(name, version=version))
+        transitions = list(registry.transitions(name, version=version, start_time=start_time, end_time=end_time))
     print_json({"transitions": transitions}) if as_json else print(transitions_table(transitions))
 
 
@@ -155,6 +164,8 @@ def alias_history(
     *,
     name: Name,
     alias: Annotated[str, typer.Option("--alias", metavar="ALIAS", help="Only this alias.")] = "",
+    since: Since = None,
+    until: Until = None,
     server: Server = None,
     tenant: Tenant = None,
     as_json: AsJson = False,
@@ -163,6 +174,11 @@ def alias_history(
 
     The newest first.
     """
+    start_time, end_time = _period(since, until)
     with open_registry(server, tenant) as registry:
-        moves = list(registry.alias_history(name, alias=alias))
+        moves = list(registry.alias_history(name, alias=alias, start_time=start_time, end_time=end_time))
     print_json({"moves": moves}) if as_json else print(moves_table(moves))
+
+
+def _period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    return (None if since is None else parse_time(since), None if until is None else parse_time(until))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from google.protobuf.message import Message
@@ -24,6 +25,7 @@ from registrar.types import (
     AliasMove,
     Approval,
     Artifact,
+    AsOf,
     CacheStatus,
     Caller,
     ComparedVersion,
@@ -134,6 +136,19 @@ def version_from_proto(message: model_version_pb2.ModelVersion) -> ModelVersion:
     )
 
 
+def past_version_from_proto(message: model_version_service_pb2.GetModelVersionResponse) -> ModelVersion:
+    """A version, with its `as_of` where one was asked for."""
+    version = version_from_proto(message.model_version)
+    if not message.HasField("as_of_time"):
+        return version
+    as_of = AsOf(
+        time=time_from_proto(message.as_of_time),
+        transition=transition_from_proto(message.transition) if message.HasField("transition") else None,
+        alias_move=move_from_proto(message.alias_move) if message.HasField("alias_move") else None,
+    )
+    return replace(version, as_of=as_of)
+
+
 def _approval(message: model_version_pb2.ApprovalSummary) -> Approval | None:
     status = _APPROVALS.get(message.status)
     if status is None:
@@ -215,7 +230,8 @@ def comparison_from_proto(message: model_version_service_pb2.CompareModelVersion
         for compared in message.comparison
     )
     metrics = tuple(_metric_comparison(metric) for metric in message.metrics)
-    return Comparison(versions, metrics, message.recommendation, message.recommended_version or None)
+    as_of_time = _time(message, "as_of_time", message.as_of_time)
+    return Comparison(versions, metrics, message.recommendation, message.recommended_version or None, as_of_time)
 
 
 def _metric_comparison(message: model_version_pb2.MetricComparison) -> MetricComparison:

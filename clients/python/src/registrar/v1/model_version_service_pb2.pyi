@@ -260,8 +260,9 @@ class GetModelVersionRequest(_message.Message):
     @_builtins.property
     def at_time(self) -> _timestamp_pb2.Timestamp:
         """The version that `ref` named at that moment, and not now. Taken to the microsecond; the moment of a change belongs to
-        what holds after it, and of two changes that are both in the past by then, the later committed counts. Times are those
-        in the records, taken milliseconds before the commit: what is said of the last seconds may still change.
+        what holds after it. The model is taken as the last commit left it, of those whose recorded time is at or before the
+        moment, so what is answered once was so as a whole. That time is taken milliseconds before the commit: what is
+        said of the last seconds may still change. Not later than the server's clock.
 
         A version is there from when it was READY. By a stage or an alias is found who held it, whatever became of the version
         since; by a range or a semantic version what was READY and not deleted then; by number and uid what was READY, deleted
