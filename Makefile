@@ -59,6 +59,7 @@ lint: $(DEV) $(GENERATE) ## The part of `make check` that needs no types
 	@BUF=$(BIN)/buf sh tools/check_breaking.sh
 	.venv-generate/bin/python tools/generate.py --check
 	@if [ -e tools/make_errors_page.py ]; then set -x; $(BIN)/python tools/make_errors_page.py --check; fi
+	$(BIN)/python tools/make_rights_page.py --check
 	$(BIN)/yamllint --strict .
 	$(BIN)/shellcheck .ci/run tools/*.sh
 	$(BIN)/hadolint Dockerfile
