@@ -45,8 +45,9 @@ serve: $(SERVE) ## Run the registry on 127.0.0.1:50051, everything embedded (ARG
 demo: $(DEMO) ## Do the registry's main job on real models, against a fresh server of its own
 	@$(BIN)/python demo/run.py $(ARGS)
 
+# Two at once, since most of a test's time is waiting; the tests of a file stay together, and share what they start.
 test: $(DEV) ## Run all tests (ARGS="-k name tests/unit")
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: lint types ## Linters, types, import rules, the contract, and that what is generated is current
 
@@ -59,6 +60,7 @@ lint: $(DEV) $(GENERATE) ## The part of `make check` that needs no types
 	@BUF=$(BIN)/buf sh tools/check_breaking.sh
 	.venv-generate/bin/python tools/generate.py --check
 	@if [ -e tools/make_errors_page.py ]; then set -x; $(BIN)/python tools/make_errors_page.py --check; fi
+	$(BIN)/python tools/make_rights_page.py --check
 	$(BIN)/yamllint --strict .
 	$(BIN)/shellcheck .ci/run tools/*.sh
 	$(BIN)/hadolint Dockerfile

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parents[2]
 
 
 class Run(Protocol):
@@ -34,6 +37,18 @@ MINIO = "@pytest.mark.minio\ndef test_a(): pytest.skip('no minio')\ndef test_b()
 
 def test_a_skip_fails_the_run_in_ci(run: Run) -> None:
     result = run(SKIP, ci="true")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*skipped in CI, which fails the run: 1*", "*test_a: Skipped: no server"])
+
+
+def test_a_skip_in_one_of_several_processes_fails_the_run_in_ci(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makeini("[pytest]\nmarkers = minio: MinIO's own server")
+    pytester.makepyfile(f"import pytest\n{SKIP}")
+    result = pytester.runpytest_subprocess("-p", "tests.fixtures.skips", "-p", "no:hypothesispytest", "-n", "1")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["*skipped in CI, which fails the run: 1*", "*test_a: Skipped: no server"])
 

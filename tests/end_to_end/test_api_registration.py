@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import secrets
 import time
 from functools import partial
 from typing import Any
@@ -272,7 +271,7 @@ def test_no_mlmodel_file_harms_the_server(api: Api, unique_name: str, text: byte
     assert api.get(by_number(unique_name, version.version)).state == MODEL_VERSION_STATE_READY
 
 
-@pytest.mark.parametrize("key", ["a b/c", "weird ☃ key", "..", "a//b", "x" * 128, secrets.token_hex(4), "'\"`"])
+@pytest.mark.parametrize("key", ["a b/c", "weird ☃ key", "..", "a//b", "x" * 128, "plain", "'\"`"])
 def test_any_key_of_a_tag_gets_through_to_ready(api: Api, unique_name: str, key: str) -> None:
     version = api.register(unique_name, tags={key: "value ☃ '\"`"}, parameters={key: TYPED["one"]}, metrics={key: 1.0})
     assert (version.state, dict(version.tags)) == (MODEL_VERSION_STATE_READY, {key: "value ☃ '\"`"})

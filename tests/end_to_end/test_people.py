@@ -56,7 +56,7 @@ def reason(server: GuardedServer, token: str) -> str:
 
 def test_groups_give_roles(company: GuardedServer, oidc_provider: OidcProvider) -> None:
     found = caller(company, oidc_provider.token("carol", ["scientists", "staff"]))
-    assert (found.actor, found.method, found.tenant) == ("user:carol", "oidc", "acme")
+    assert (found.actor, found.method, found.tenant) == ("user:carol", "oidc", "default")
     assert list(found.groups) == ["scientists", "staff"]
     assert {(role.tenant, role.role) for role in found.roles} == {("acme", "contributor"), ("*", "reader")}
     assert found.expire_time.seconds > time.time()

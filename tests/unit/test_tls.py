@@ -256,6 +256,18 @@ class TestClientCertificates:
         client = authority.issue("administrator", [])
         assert ask(mutual, authority.client_credentials(client)) == [Reason.CREDENTIALS_INVALID.value]
 
+    @pytest.mark.parametrize(
+        "name", ["trainer.example\0.evil.example", "trainer.example\n", "t" * 300, "\u202etrainer"]
+    )
+    def test_a_name_that_nothing_can_be_bound_to_is_none_and_not_shortened_to_one(
+        self, name: str, authority: Authority, mutual: str
+    ) -> None:
+        # As an authority might sign that does not look: ours would refuse some of them.
+        odd = x509.UniformResourceIdentifier._init_without_validation(name)
+        assert ask(mutual, authority.client_credentials(authority.issue("trainer", [odd]))) == [
+            Reason.CREDENTIALS_INVALID.value
+        ]
+
     @pytest.mark.parametrize("kind", ["none", "of another authority", "expired", "of tomorrow", "of itself"])
     def test_any_other_ends_in_the_handshake(self, kind: str, authority: Authority, mutual: str) -> None:
         client = {

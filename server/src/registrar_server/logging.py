@@ -16,6 +16,8 @@ import orjson
 import structlog
 
 _FLUSH_SECONDS = 0.05
+# Without the values of variables, which structlog would add: tokens and requests are among them.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
 class LineWriter:
@@ -80,7 +82,7 @@ def set_up_logging(level: str, log_format: str, process: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _name_process(process),
     ]
-    last: list[structlog.typing.Processor] = [structlog.processors.dict_tracebacks] if is_json else []
+    last: list[structlog.typing.Processor] = [_TRACEBACKS] if is_json else []
     text: structlog.typing.Processor
     if is_json:
         writer = LineWriter(sys.stderr.buffer)
@@ -93,7 +95,7 @@ def set_up_logging(level: str, log_format: str, process: str) -> None:
         )
         text = structlog.processors.JSONRenderer(lambda event, **_: _dump(event).decode())
     else:
-        text = structlog.dev.ConsoleRenderer()
+        text = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         structlog.configure(
             processors=[*shared, text],
             wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -136,7 +138,7 @@ def _line(process: str) -> structlog.typing.Processor:
         line: structlog.typing.EventDict = {**event, **structlog.contextvars.get_contextvars(), "level": method}
         line["timestamp"], line["process"] = datetime.now(UTC), process
         if "exc_info" in line:
-            line = structlog.processors.dict_tracebacks(None, method, line)
+            line = _TRACEBACKS(None, method, line)
         return _dump(line)
 
     return render

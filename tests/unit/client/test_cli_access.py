@@ -358,7 +358,7 @@ def test_a_used_up_quota_is_told(run: Run, state: State, bundle: Path) -> None:
     failure = Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED", (exceeded,))
     state.fail_next("CreateUpload", failure)
     code, _, err = run("push", bundle, "--name", "churn")
-    assert code == ExitCode.UNAVAILABLE
+    assert code == ExitCode.REFUSED
     assert "tenant:acme: at most 3 models" in err
     assert "ask who runs the registry for more" in err
 

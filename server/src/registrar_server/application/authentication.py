@@ -10,13 +10,14 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from threading import Lock
 
 from registrar_server.application.authorization import tenant_not_found
 from registrar_server.application.ports.clock import Clock
 from registrar_server.application.ports.database import Database, ModelEvent
 from registrar_server.application.ports.identity import Credentials, TokenVerifier
-from registrar_server.domain.access import ALL_ACCESS, Access, Caller, HeldRole
+from registrar_server.domain.access import ALL_ACCESS, EVERYWHERE, Access, Caller, HeldRole
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.tenants import TenantState
 from registrar_server.domain.values import DEFAULT_TENANT
@@ -26,6 +27,8 @@ TOKEN_PREFIX = "rgt_"  # noqa: S105  (how tokens begin, not one)
 
 _REMEMBERED_SECONDS = 300.0
 _CALLERS_REMEMBERED = 10_000
+_CHARACTERS_REMEMBERED = 16_000_000
+"""Of tokens, which may have 16,000 each; the groups that they name take as much again and more."""
 _USE_SECONDS = 60.0
 
 ANONYMOUS = Caller("anonymous", DEFAULT_TENANT)
@@ -69,6 +72,7 @@ class Authentication:
         self._is_required = is_required
         self._accepted = ",".join(accepted)
         self._known: dict[_Key, _Known] = {}
+        self._characters = 0
         self._changes = 1
         self._unusable: tuple[int, Mapping[str, TenantState]] = (0, {})
         self._lock = Lock()
@@ -103,6 +107,17 @@ class Authentication:
             )
         return _LOCAL
 
+    def authenticate_again(self, credentials: Credentials, known: Caller) -> Caller:
+        """Who it is while what it began goes on: that its credentials have ended since does not matter, all else does."""
+        try:
+            return self.authenticate(credentials)
+        except RegistrarError as exc:
+            if exc.reason is not Reason.CREDENTIALS_EXPIRED:
+                raise
+        if known.method == "token":
+            return self._by_api_token(credentials.bearer, is_end_passed=True)[0]
+        return self._by_identity(known.actor, known.groups, known.tenant, known.issue_time, known.expire_time)
+
     def require_usable(self, tenant: str) -> None:
         """TENANT_NOT_FOUND for a deleted tenant, TENANT_SUSPENDED for a suspended one."""
         state = self._unusable_tenants().get(tenant)
@@ -130,9 +145,11 @@ class Authentication:
         known = self._known.get(key)
         if known is None or known.changes != changes or known.keys != keys or known.until <= time.time():
             known = self._find_out(credentials, changes, keys)
-            if len(self._known) >= _CALLERS_REMEMBERED:
+            if len(self._known) >= _CALLERS_REMEMBERED or self._characters >= _CHARACTERS_REMEMBERED:
                 self._known.clear()
+                self._characters = 0
             self._known[key] = known
+            self._characters += len(credentials.bearer)
         if known.token_id:
             self._used.add(known.token_id)
         return known.caller
@@ -149,14 +166,14 @@ class Authentication:
         until = min([time.time() + _REMEMBERED_SECONDS, *(end.timestamp() for end in ends)])
         return _Known(caller, token_id, until, changes, keys)
 
-    def _by_api_token(self, secret: str) -> tuple[Caller, str]:
+    def _by_api_token(self, secret: str, *, is_end_passed: bool = False) -> tuple[Caller, str]:
         now = self._clock.now()
         with self._database.reading() as transaction:
             token = transaction.access.find_token_by_digest(token_digest(secret))
             role = transaction.access.find_role(token.tenant, token.role) if token is not None else None
         if token is None or token.revoke_time is not None:
             raise _invalid("the token is not known, or was revoked")
-        if token.expire_time <= now:
+        if token.expire_time <= now and not is_end_passed:
             raise _expired("the token has ended")
         held = [HeldRole(token.tenant, role.name, role.grants, token.models)] if role is not None else []
         access = Access(held)
@@ -167,18 +184,27 @@ class Authentication:
         if self._verifier is None:
             raise _invalid("tokens of identity providers are not accepted here")
         identity = self._verifier.verify(token)
-        member = f"user:{identity.name}"
-        groups = [f"group:{group}" for group in identity.groups]
+        return self._by_identity(
+            f"user:{identity.name}", identity.groups, identity.tenant, identity.issue_time, identity.expire_time
+        )
+
+    def _by_identity(
+        self,
+        member: str,
+        groups: tuple[str, ...],
+        tenant: str,
+        issue_time: datetime | None,
+        expire_time: datetime | None,
+    ) -> Caller:
         with self._database.reading() as transaction:
             not_before = transaction.access.sessions_not_before(member)
-            held = transaction.access.held_by([member, *groups], now=self._clock.now())
+            members = [member, *(f"group:{group}" for group in groups)]
+            held = transaction.access.held_by(members, now=self._clock.now())
         # Issue times are whole seconds: one of the second of the revocation may be older than that.
-        if not_before is not None and identity.issue_time <= not_before:
+        if not_before is not None and issue_time is not None and issue_time <= not_before:
             raise _invalid("the token was revoked")
         access = Access(held)
-        return Caller(
-            member, _home(access, identity.tenant), access, "oidc", identity.groups, expire_time=identity.expire_time
-        )
+        return Caller(member, _home(access, tenant), access, "oidc", groups, issue_time, expire_time)
 
     def _by_certificate(self, names: Sequence[str]) -> Caller:
         """The first name is the actor; what any of them is bound to counts."""
@@ -198,9 +224,12 @@ class Authentication:
 
 
 def _home(access: Access, claimed: str) -> str:
-    """The tenant that a caller speaks for: what its token says, else the only one where it has a role."""
+    """The tenant that a caller speaks for: what its token says, else the only one where it has a role.
+
+    Not for who has roles in all tenants: whoever administers any one of them could draw its calls there by a binding.
+    """
     tenants = access.tenants
-    return claimed or (tenants[0] if len(tenants) == 1 else DEFAULT_TENANT)
+    return claimed or (tenants[0] if len(tenants) == 1 and not access.sees(EVERYWHERE) else DEFAULT_TENANT)
 
 
 def _invalid(why: str) -> RegistrarError:

@@ -49,6 +49,12 @@ def require_right_somewhere(caller: Caller, right: Right, tenant: str) -> None:
         raise _denied(caller, right, tenant)
 
 
+def require_right_anywhere(caller: Caller, right: Right) -> None:
+    """The right on any model of any tenant; PERMISSION_DENIED."""
+    if not any(grant.right is right for held in caller.access.held for grant in held.grants):
+        raise _denied(caller, right, caller.tenant)
+
+
 def require_right_in_tenant(caller: Caller, right: Right, tenant: str) -> None:
     """The right in a tenant as a whole; TENANT_NOT_FOUND, PERMISSION_DENIED."""
     if tenant == EVERYWHERE:

@@ -39,7 +39,7 @@ def quota_exceeded(tenant: str, quota: Quota, limit: int, *, used: int) -> Regis
     what = quota.value.replace("_", " ")
     return RegistrarError(
         Reason.QUOTA_EXCEEDED,
-        f"the quota of tenant {tenant} is {limit} for {what}, and this would make {used}",
+        f"tenant {tenant} may have {limit} {what}, and this would make {used}",
         metadata={"tenant": tenant, "quota": quota.value, "limit": str(limit), "used": str(used)},
         quotas=[ExceededQuota(f"tenant:{tenant}", f"{limit} {what}")],
     )

@@ -248,5 +248,7 @@ class Caller:
     method: str = field(default="none", compare=False)
     """How it said who it is: `oidc`, `token`, `certificate`, `none`."""
     groups: tuple[str, ...] = field(default=(), compare=False)
+    issue_time: datetime | None = field(default=None, compare=False)
+    """When its credentials were issued; None: they do not say."""
     expire_time: datetime | None = field(default=None, compare=False)
     """When its credentials end."""

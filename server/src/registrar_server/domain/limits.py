@@ -20,6 +20,8 @@ FLAVORS = 50
 COMPARED_VERSIONS = 20
 GRANTS = 50
 """Grants of a role, and entries in each list that limits one."""
+BINDINGS = 200
+"""Bindings of one member in one tenant, or in all tenants together."""
 TOKEN_SECONDS = 90 * 86_400
 TOKEN_SECONDS_MINIMUM = 60
 TOKEN_SECONDS_MAXIMUM = 366 * 86_400

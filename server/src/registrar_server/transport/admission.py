@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -23,6 +23,7 @@ from registrar_server.application.authentication import Authentication
 from registrar_server.application.authorization import (
     Permit,
     require_right,
+    require_right_anywhere,
     require_right_everywhere,
     require_right_in_tenant,
     require_right_somewhere,
@@ -115,10 +116,12 @@ class Admission:
 
         def take(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
             with self._streaming(demand, context) as live:
+                demand.check_sender(live.caller)
                 return inner(live.checked(requests), context)
 
         def converse(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
             with self._streaming(demand, context) as live:
+                demand.check_sender(live.caller)
                 yield from inner(live.checked(requests), context)
 
         makers: dict[tuple[bool, bool], tuple[Callable[..., Any], Callable[..., Any]]] = {
@@ -136,16 +139,19 @@ class Admission:
         changes = self._authentication.changes
         if changes == self._looked_at:
             return
+        is_all_known = True
         for stream in tuple(self._streams):
             try:
                 stream.check_again()
             except RegistrarError as exc:
                 if exc.reason not in _REFUSALS:
-                    # The database or the provider does not answer: nothing is known, so look again.
-                    return
+                    # The database or the provider does not answer: nothing is known of this one, so look again.
+                    is_all_known = False
+                    continue
                 _log.info("stream.cut", reason=exc.reason.value, request_id=stream.request_id)
                 stream.context.cancel()
-        self._looked_at = changes
+        if is_all_known:
+            self._looked_at = changes
 
     def _identify(self, context: grpc.ServicerContext) -> Credentials:
         credentials = self._read_credentials(context)
@@ -185,13 +191,13 @@ class _Stream:
         self._demand = demand
         self._authentication = authentication
         self._credentials = credentials
-        self._caller = caller
+        self.caller = caller
         self._first: Message | None = None
 
     def check(self, first: Message) -> None:
         """Whether the caller may have what the first message asks for."""
         self._first = first
-        self._demand.check(first, self._caller)
+        self._demand.check(first, self.caller)
 
     def checked(self, requests: Iterator[Any]) -> Iterator[Any]:
         """The stream, its first message checked. One that is no message is the servicer's to refuse."""
@@ -204,15 +210,10 @@ class _Stream:
 
     def check_again(self) -> None:
         """Whether it still may."""
-        try:
-            caller = self._authentication.authenticate(self._credentials)
-        except RegistrarError as exc:
-            if exc.reason is Reason.CREDENTIALS_EXPIRED:
-                # It was not when the stream began: what is under way may end.
-                return
-            raise
+        caller = self._authentication.authenticate_again(self._credentials, self.caller)
         if self._first is not None:
-            self._demand.check(self._first, caller)
+            # Of the tenant that it spoke for when it began, whatever it has been bound to since.
+            self._demand.check(self._first, replace(caller, tenant=self.caller.tenant))
 
 
 def current_permit(tenant: str) -> Permit:
@@ -258,6 +259,11 @@ class _Demand:
             require_right_everywhere(caller, self._right)
         elif self._scope == pb.ACCESS_SCOPE_UNSPECIFIED:
             raise self._undeclared()
+
+    def check_sender(self, caller: Caller) -> None:
+        """The same for who sends a stream, and holds a slot before its first message says what it is about."""
+        if self._scope == pb.ACCESS_SCOPE_MODEL:
+            require_right_anywhere(caller, self._right)
 
     def check(self, request: Message, caller: Caller) -> None:
         """Raise what the caller is refused with."""

@@ -88,20 +88,20 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
 
 # What is sent of a list of violations: trailers larger than a few kilobytes are refused by clients and proxies.
 _DETAILS_BYTES = 6_000
-_MESSAGE_CHARACTERS = 800
+_MESSAGE_BYTES = 800
 
 
 def to_status(error: RegistrarError) -> grpc.Status:
     """The status to abort a call with: code, message, ErrorInfo and what else helps."""
     code = CODES[error.reason]
     number: int = code.value[0]
-    status = status_pb2.Status(code=code_pb2.Code.ValueType(number), message=error.message[:_MESSAGE_CHARACTERS])
+    status = status_pb2.Status(code=code_pb2.Code.ValueType(number), message=_cut(error.message, _MESSAGE_BYTES))
     _pack(
         status,
         error_details_pb2.ErrorInfo(
             reason=error.reason.value,
             domain=DOMAIN,
-            metadata={key: value[:500] for key, value in error.metadata.items()},
+            metadata={key: _cut(value, 500) for key, value in error.metadata.items()},
         ),
     )
     if error.violations:
@@ -131,7 +131,7 @@ def _bad_request(error: RegistrarError) -> error_details_pb2.BadRequest:
             left = len(error.violations) - index
             details.field_violations.add(field="", description=f"{left} more violations do not fit here")
             break
-        details.field_violations.add(field=violation.field[:300], description=violation.description[:300])
+        details.field_violations.add(field=_cut(violation.field, 300), description=_cut(violation.description, 300))
     return details
 
 
@@ -139,3 +139,8 @@ def _pack(status: status_pb2.Status, detail: Message) -> None:
     packed = AnyMessage()
     packed.Pack(detail)
     status.details.append(packed)
+
+
+def _cut(text: str, size_bytes: int) -> str:
+    """In bytes: what is no ASCII takes up to four, and twelve in the message, which gRPC sends percent-encoded."""
+    return text.encode(errors="replace")[:size_bytes].decode(errors="ignore")

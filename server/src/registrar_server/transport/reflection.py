@@ -6,7 +6,7 @@ v1alpha's under the other name, and grpcio-reflection's servicer answers both: t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import grpc
@@ -14,8 +14,12 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from registrar_server.transport.streams import Slots
+
 V1_SERVICE = "grpc.reflection.v1.ServerReflection"
 _FILE = "grpc/reflection/v1/reflection.proto"
+_AT_ONCE = 2
+"""Callers: each holds a thread for as long as it likes, and needs no credentials for that."""
 
 
 class _MethodsToo:
@@ -43,15 +47,21 @@ def add_reflection(service_names: Iterable[str], server: grpc.Server) -> None:
     _add_descriptor()
     names = (*service_names, V1_SERVICE, reflection.SERVICE_NAME)
     pool: Any = _MethodsToo()
-    reflection.enable_server_reflection(names, server, pool=pool)
     servicer: Any = reflection.ReflectionServicer(names, pool=pool)
+    slots = Slots(_AT_ONCE, "reflection")
+
+    def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+        with slots.take():
+            yield from servicer.ServerReflectionInfo(requests, context)
+
     handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
+        answer,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     handlers = {"ServerReflectionInfo": handler}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(V1_SERVICE, handlers),))
+    for service in (V1_SERVICE, reflection.SERVICE_NAME):
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
 
 
 def _add_descriptor() -> None:

@@ -51,6 +51,7 @@ from registrar_server.transport.admission import Admission
 from registrar_server.transport.call_metrics import CallMetrics
 from registrar_server.transport.credentials import read_credentials
 from registrar_server.transport.framing import add_artifact_service
+from registrar_server.transport.health import Health
 from registrar_server.transport.interceptors.access_log import AccessLog
 from registrar_server.transport.interceptors.call_context import call_context
 from registrar_server.transport.interceptors.errors import error_guard
@@ -151,10 +152,10 @@ class RegistrarServer:
             ],
             options=_options(settings),
         )
-        self._health = health.HealthServicer()
         self._tail = use_cases.tail
         self._stall_seconds = settings.stall_seconds
         self._names = BULK_SERVICE_NAMES if settings.is_bulk else SERVICE_NAMES
+        self._health = Health(("", CACHE_HEALTH, *self._names))
         self._add_services(use_cases, facts, settings)
 
     def _admit(self, method: str, handler: Handler) -> Handler:

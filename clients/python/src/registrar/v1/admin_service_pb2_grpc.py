@@ -246,7 +246,7 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateRoleBinding(self, request, context):
-        """CreateRoleBinding gives a member a role. The same binding twice is one.
+        """CreateRoleBinding gives a member a role. The same binding twice is one. A member may have 200 in a tenant.
 
         Errors: NOT_FOUND ROLE_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
         """

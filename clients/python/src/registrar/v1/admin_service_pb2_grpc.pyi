@@ -85,7 +85,7 @@ class AdminServiceStub:
     INVALID_ARGUMENT REQUEST_ID_REUSED.
     """
     CreateRoleBinding: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateRoleBindingRequest, _admin_service_pb2.CreateRoleBindingResponse]
-    """CreateRoleBinding gives a member a role. The same binding twice is one.
+    """CreateRoleBinding gives a member a role. The same binding twice is one. A member may have 200 in a tenant.
 
     Errors: NOT_FOUND ROLE_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
     """
@@ -221,7 +221,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     INVALID_ARGUMENT REQUEST_ID_REUSED.
     """
     CreateRoleBinding: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateRoleBindingRequest, _admin_service_pb2.CreateRoleBindingResponse]  # type: ignore[assignment]
-    """CreateRoleBinding gives a member a role. The same binding twice is one.
+    """CreateRoleBinding gives a member a role. The same binding twice is one. A member may have 200 in a tenant.
 
     Errors: NOT_FOUND ROLE_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
     """
@@ -408,7 +408,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.CreateRoleBindingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.CreateRoleBindingResponse, _abc.Awaitable[_admin_service_pb2.CreateRoleBindingResponse]]:
-        """CreateRoleBinding gives a member a role. The same binding twice is one.
+        """CreateRoleBinding gives a member a role. The same binding twice is one. A member may have 200 in a tenant.
 
         Errors: NOT_FOUND ROLE_NOT_FOUND; INVALID_ARGUMENT REQUEST_ID_REUSED.
         """

@@ -121,6 +121,7 @@ def open_engine(url: str, *, pool_size: int = 5, lock_timeout_seconds: float = 1
             pool_size=pool_size,
             max_overflow=32,
             pool_timeout=lock_timeout_seconds,
+            hide_parameters=True,
             connect_args={"timeout": lock_timeout_seconds, "check_same_thread": False},
         )
         event.listen(engine, "connect", _set_up_sqlite)
@@ -133,6 +134,7 @@ def open_engine(url: str, *, pool_size: int = 5, lock_timeout_seconds: float = 1
         max_overflow=32,
         pool_timeout=lock_timeout_seconds,
         pool_pre_ping=True,
+        hide_parameters=True,
         connect_args={
             "connect_timeout": 5,
             "options": f"-c lock_timeout={milliseconds} -c statement_timeout={milliseconds * 3} -c timezone=UTC",

@@ -9,6 +9,7 @@ from typing import Final
 from registrar_server.adapters.oidc.settings import OidcSettings
 from registrar_server.application.ports.identity import TokenIdentity
 from registrar_server.domain.errors import Reason, RegistrarError
+from registrar_server.domain.values import TENANT_NAME
 
 _NAME_CHARACTERS: Final = 200
 _LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
@@ -82,7 +83,10 @@ def _groups(claims: Mapping[str, object], claim: str) -> tuple[str, ...]:
 def _tenant(claims: Mapping[str, object], claim: str) -> str:
     if not claim or _find(claims, claim) is None:
         return ""
-    return _name(claims, claim, "the claim that names the tenant")
+    tenant = _name(claims, claim, "the claim that names the tenant")
+    if not TENANT_NAME.fullmatch(tenant):
+        raise invalid("the claim that names the tenant is no tenant's name")
+    return tenant
 
 
 def _find(claims: Mapping[str, object], claim: str) -> object:

@@ -11,6 +11,7 @@ from registrar_server.application.administration.roles import find_role
 from registrar_server.application.mutations import Mutation, Mutations
 from registrar_server.application.ports.clock import new_uid
 from registrar_server.application.ports.database import Database, RoleBinding, Transaction
+from registrar_server.domain import limits
 from registrar_server.domain.access import NamePattern
 from registrar_server.domain.errors import InvalidRequest, Reason, RegistrarError, Violation
 
@@ -100,6 +101,8 @@ def bind(transaction: Transaction, by: By, wanted: NewBinding) -> BindingChanged
     before = transaction.access.find_bound(new)
     if before is not None and replace(before, expire_time=new.expire_time, comment=new.comment) == before:
         return BindingChanged(before, 0)
+    if before is None:
+        _require_few(transaction, wanted)
     binding = transaction.access.bind(new)
     sequence = record(
         transaction,
@@ -111,3 +114,13 @@ def bind(transaction: Transaction, by: By, wanted: NewBinding) -> BindingChanged
         comment=wanted.comment,
     )
     return BindingChanged(binding, sequence)
+
+
+def _require_few(transaction: Transaction, wanted: NewBinding) -> None:
+    """All that a member is bound to is read when it first calls, in other tenants as well."""
+    bound = transaction.access.list_bindings(
+        wanted.tenant, member=wanted.member, role="", after=None, limit=limits.BINDINGS
+    )
+    if len(bound) == limits.BINDINGS:
+        problem = f"has {limits.BINDINGS} bindings in tenant {wanted.tenant}, and may not have more: use patterns"
+        raise InvalidRequest([Violation("member", problem)])

@@ -19,7 +19,10 @@ Admit: TypeAlias = "Callable[[str, grpc.RpcMethodHandler[Any, Any]], grpc.RpcMet
 
 
 class GuardInterceptor(grpc.ServerInterceptor):
-    """Runs every handler of every service within `guards`, the first of them the outermost, and behind `admit`."""
+    """Runs every handler of every service within `guards`, the first of them the outermost, and behind `admit`.
+
+    But for what `admit` leaves open and holds no thread: watching health.
+    """
 
     def __init__(self, *guards: Guard, admit: Admit) -> None:
         self._guards = guards
@@ -40,10 +43,18 @@ class GuardInterceptor(grpc.ServerInterceptor):
             if handler is None:
                 return None
             wrapped = self._admit(method, handler)
-            for guard in reversed(self._guards):
-                wrapped = _wrap(wrapped, guard, method)
+            if wrapped is not handler or not _holds_no_thread(handler):
+                for guard in reversed(self._guards):
+                    wrapped = _wrap(wrapped, guard, method)
             self._wrapped[method] = wrapped
         return wrapped
+
+
+def _holds_no_thread(handler: grpc.RpcMethodHandler[Any, Any]) -> bool:
+    """Whether it answers a stream without a thread, as watching health does. Wrapped it would need one for each watcher,
+    and anybody may watch.
+    """
+    return bool(getattr(handler.unary_stream, "experimental_non_blocking", False))
 
 
 def _wrap(handler: grpc.RpcMethodHandler[Any, Any], guard: Guard, method: str) -> grpc.RpcMethodHandler[Any, Any]:
