@@ -28,7 +28,16 @@ from registrar.v1.lifecycle_service_pb2 import TransitionStageRequest
 from tests.end_to_end.api import CODE, Api, refused, violated
 from tests.fixtures.server import READY_SECONDS, RunningServer
 
-BUILT_IN = ["administrator", "approver", "break-glass", "contributor", "deployer", "reader", "release-engineer"]
+BUILT_IN = [
+    "administrator",
+    "approver",
+    "auditor",
+    "break-glass",
+    "contributor",
+    "deployer",
+    "reader",
+    "release-engineer",
+]
 GRANTS = [
     access.Grant(right=access.RIGHT_READ),
     access.Grant(right=access.RIGHT_PROMOTE, stages=[reference_pb2.STAGE_STAGING]),
@@ -86,11 +95,11 @@ def in_future(seconds: float = DAY) -> Timestamp:
 
 
 def audited(server: RunningServer, tenant: str) -> list[tuple[str, dict[str, Any], dict[str, Any], str]]:
-    """Action, what was before and after, and comment of each entry of a tenant's audit, in order."""
+    """Action, what was before and after, and comment of what was done in a tenant's audit, in order."""
     with closing(sqlite3.connect(f"file:{server.data / 'registrar.db'}?mode=ro", uri=True)) as database:
         query = (
             "SELECT action, before, after, comment FROM audit_entries"
-            " WHERE tenant = ? AND model_name = '' AND model_uid = '' AND actor = 'local' ORDER BY position"
+            " WHERE tenant = ? AND model_name = '' AND model_uid = '' AND actor = 'local' AND outcome = 'done' ORDER BY position"
         )
         return [(a, json.loads(b), json.loads(c), d) for a, b, c, d in database.execute(query, (tenant,))]
 

@@ -103,6 +103,11 @@ READS: dict[str, Act] = {
     "tokens": lambda registry, case: registry.tokens(page_size=1),
     "get_tenant": lambda registry, case: registry.get_tenant(case.name),
     "tenants": lambda registry, case: registry.tenants(page_size=1),
+    "audit_events": lambda registry, case: registry.audit_events(model=case.name, page_size=1),
+    "audit_head": lambda registry, case: registry.audit_head(),
+    "audit_proof": lambda registry, case: registry.audit_proof(position=1),
+    "verify_audit": lambda registry, case: registry.verify_audit(),
+    "export_audit": lambda registry, case: registry.export_audit(case.destination.with_suffix(".jsonl")),
 }
 
 # A change is made once by both: whoever comes second repeats its request id, and is refused if it asks for anything else.

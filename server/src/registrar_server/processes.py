@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import signal
 import socket
@@ -28,6 +29,7 @@ _log = structlog.get_logger()
 _GRACE_SECONDS = 5.0
 """Beyond the time that calls may go on, before a process is killed."""
 _LONGEST_PAUSE_SECONDS = 10.0
+_SOCKET_DIRECTORY_BYTES = 64
 
 
 class StartError(Exception):
@@ -77,7 +79,7 @@ class Supervisor:
             # What an earlier run told of its store's port and keys no longer holds.
             mlflow_environment_file(self._config).unlink(missing_ok=True)
             addressed = reserve_addresses(self._config, stack)
-            run_directory = Path(tempfile.mkdtemp(prefix="registrar-"))
+            run_directory = Path(tempfile.mkdtemp(prefix="registrar-", dir=_directory_of_sockets()))
             stack.callback(shutil.rmtree, run_directory, ignore_errors=True)
             try:
                 for child in self._servers:
@@ -232,3 +234,9 @@ def handle_signals(supervisor: Supervisor) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     signal.signal(signal.SIGHUP, lambda *_: supervisor.renew())
+
+
+def _directory_of_sockets() -> str:
+    """Where temporary files go, unless its path leaves no room: the kernel takes 107 bytes for that of a socket."""
+    usual = tempfile.gettempdir()
+    return usual if len(os.fsencode(usual)) <= _SOCKET_DIRECTORY_BYTES else "/tmp"  # noqa: S108  (mkdtemp makes it ours)
