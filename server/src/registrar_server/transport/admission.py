@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 import structlog
@@ -36,10 +36,10 @@ from registrar_server.domain.values import ModelKey
 from registrar_server.transport.calls import current_call
 from registrar_server.transport.convert.access import RIGHTS
 from registrar_server.transport.convert.references import stage_of
+from registrar_server.transport.handlers import Behaviour, Handler, behaviour_of, served_by
 
 _log = structlog.get_logger()
 
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 ReadCredentials = Callable[[grpc.ServicerContext], Credentials]
 _Path = tuple[str, ...]
 
@@ -102,7 +102,7 @@ class Admission:
         demand = _Demand(method, self._authentication)
         if demand.is_open:
             return handler
-        inner: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        inner = behaviour_of(handler)
 
         def respond(request: Any, context: grpc.ServicerContext) -> Any:
             self._identify(context)
@@ -124,15 +124,13 @@ class Admission:
                 demand.check_sender(live.caller)
                 yield from inner(live.checked(requests), context)
 
-        makers: dict[tuple[bool, bool], tuple[Callable[..., Any], Callable[..., Any]]] = {
-            (False, False): (grpc.unary_unary_rpc_method_handler, respond),
-            (False, True): (grpc.unary_stream_rpc_method_handler, stream),
-            (True, False): (grpc.stream_unary_rpc_method_handler, take),
-            (True, True): (grpc.stream_stream_rpc_method_handler, converse),
+        behaviours: Mapping[tuple[bool, bool], Behaviour] = {
+            (False, False): respond,
+            (False, True): stream,
+            (True, False): take,
+            (True, True): converse,
         }
-        make, behaviour = makers[bool(handler.request_streaming), bool(handler.response_streaming)]
-        wrapped: Handler = make(behaviour, handler.request_deserializer, handler.response_serializer)
-        return wrapped
+        return served_by(behaviours[bool(handler.request_streaming), bool(handler.response_streaming)], handler)
 
     def cut_streams(self) -> None:
         """Cancel streams whose callers may not go on; to be called often. Costs nothing while nothing has changed."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor_pb2 import MethodOptions
@@ -14,8 +14,7 @@ from registrar_server.application.refusals import Attempt, Refusals
 from registrar_server.domain.errors import RegistrarError
 from registrar_server.transport.admission import method_of
 from registrar_server.transport.calls import current_call
-
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+from registrar_server.transport.handlers import Handler, behaviour_of, served_by
 
 _WORDS = re.compile(r"(?<!^)(?=[A-Z])")
 _COMMENT_CHARACTERS = 1_000
@@ -35,7 +34,7 @@ class RefusalRecorder:
         if described is None or described.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS:
             return handler
         action = _WORDS.sub("_", described.name).lower()
-        inner: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        inner = behaviour_of(handler)
 
         def respond(request: Any, context: grpc.ServicerContext) -> Any:
             try:
@@ -59,14 +58,9 @@ class RefusalRecorder:
                 self._note(action, first.message, exc)
                 raise
 
-        makers: dict[tuple[bool, bool], tuple[Callable[..., Any], Callable[..., Any]]] = {
-            (False, False): (grpc.unary_unary_rpc_method_handler, respond),
-            (False, True): (grpc.unary_stream_rpc_method_handler, stream),
-            (True, False): (grpc.stream_unary_rpc_method_handler, take),
-        }
-        make, behaviour = makers[bool(handler.request_streaming), bool(handler.response_streaming)]
-        wrapped: Handler = make(behaviour, handler.request_deserializer, handler.response_serializer)
-        return wrapped
+        if handler.request_streaming:
+            return served_by(take, handler)
+        return served_by(stream if handler.response_streaming else respond, handler)
 
     def _note(self, action: str, request: Any, refusal: RegistrarError) -> None:
         if not isinstance(request, Message) or getattr(request, "validate_only", False):

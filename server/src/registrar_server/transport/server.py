@@ -51,13 +51,14 @@ from registrar_server.transport.admission import Admission
 from registrar_server.transport.call_metrics import CallMetrics
 from registrar_server.transport.credentials import read_credentials
 from registrar_server.transport.framing import add_artifact_service
+from registrar_server.transport.handlers import Handler
 from registrar_server.transport.health import Health
 from registrar_server.transport.interceptors.access_log import AccessLog
 from registrar_server.transport.interceptors.call_context import call_context
 from registrar_server.transport.interceptors.errors import error_guard
 from registrar_server.transport.interceptors.guard import Guard, GuardInterceptor
 from registrar_server.transport.reflection import add_reflection
-from registrar_server.transport.refusals import Handler, RefusalRecorder
+from registrar_server.transport.refusals import RefusalRecorder
 from registrar_server.transport.replies import add_service, sends_bytes
 from registrar_server.transport.services.admin import AdminServicer
 from registrar_server.transport.services.artifacts import ArtifactServicer

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, Select, and_, insert, select, update
 
 from registrar_server.adapters.database.documents import dump
 from registrar_server.adapters.database.tables import audit_entries, audit_nodes, tenants
@@ -53,33 +53,20 @@ class SqlAudit:
     def entries(
         self, tenant: str, *, wanted: AuditFilter, after: int, until: int, limit: int
     ) -> Sequence[tuple[AuditEntry, str]]:
-        """See the port. `previous` is the hash that the row before has, whatever its content hashes to."""
-        before = audit_entries.alias("before")
-        follows = and_(before.c.tenant == audit_entries.c.tenant, before.c.position == audit_entries.c.position - 1)
-        query = (
-            select(audit_entries, before.c.hash.label("previous"))
-            .join(before, follows, isouter=True)
-            .where(audit_entries.c.tenant == tenant, audit_entries.c.position > after, *_conditions(wanted))
-            .order_by(audit_entries.c.position)
-            .limit(limit)
-        )
+        """See the port."""
+        query = _query(tenant, wanted).where(audit_entries.c.position > after)
         if until:
             query = query.where(audit_entries.c.position <= until)
-        return [(_to_entry(row), row.hash) for row in self._connection.execute(query)]
+        return self._read(query.order_by(audit_entries.c.position).limit(limit))
 
     def latest(self, tenant: str, *, wanted: AuditFilter, before: int, limit: int) -> Sequence[tuple[AuditEntry, str]]:
         """See the port."""
-        earlier = audit_entries.alias("earlier")
-        follows = and_(earlier.c.tenant == audit_entries.c.tenant, earlier.c.position == audit_entries.c.position - 1)
-        query = (
-            select(audit_entries, earlier.c.hash.label("previous"))
-            .join(earlier, follows, isouter=True)
-            .where(audit_entries.c.tenant == tenant, *_conditions(wanted))
-            .order_by(audit_entries.c.position.desc())
-            .limit(limit)
-        )
+        query = _query(tenant, wanted)
         if before:
             query = query.where(audit_entries.c.position < before)
+        return self._read(query.order_by(audit_entries.c.position.desc()).limit(limit))
+
+    def _read(self, query: Select[Any]) -> Sequence[tuple[AuditEntry, str]]:
         return [(_to_entry(row), row.hash) for row in self._connection.execute(query)]
 
     def node(self, tenant: str, level: int, number: int) -> bytes:
@@ -94,6 +81,14 @@ class SqlAudit:
             )
         found: str | None = self._connection.execute(query).scalar()
         return bytes.fromhex(found or "")
+
+
+def _query(tenant: str, wanted: AuditFilter) -> Select[Any]:
+    """Entries; `previous` is the hash that the row before has, whatever its content hashes to."""
+    before = audit_entries.alias("before")
+    follows = and_(before.c.tenant == audit_entries.c.tenant, before.c.position == audit_entries.c.position - 1)
+    query = select(audit_entries, before.c.hash.label("previous")).join(before, follows, isouter=True)
+    return query.where(audit_entries.c.tenant == tenant, *_conditions(wanted))
 
 
 def _conditions(wanted: AuditFilter) -> list[Any]:

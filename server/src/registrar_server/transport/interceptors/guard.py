@@ -12,9 +12,11 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from registrar_server.transport.handlers import Handler, behaviour_of, served_by
+
 Guard = Callable[[str, grpc.ServicerContext], AbstractContextManager[None]]
 """Around a call of the method with that full name."""
-Admit: TypeAlias = "Callable[[str, grpc.RpcMethodHandler[Any, Any]], grpc.RpcMethodHandler[Any, Any]]"
+Admit: TypeAlias = "Callable[[str, Handler], Handler]"
 """Puts the demand of a method before its handler; see `admission`."""
 
 
@@ -28,13 +30,13 @@ class GuardInterceptor(grpc.ServerInterceptor):
         self._guards = guards
         self._admit = admit
         # A method is wrapped when it is first called: doing so for each call is a tenth of what a small one costs.
-        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._wrapped: dict[str, Handler] = {}
 
     def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
+        continuation: Callable[[grpc.HandlerCallDetails], Handler | None],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> Handler | None:
         """The wrapped handler, if there is one."""
         method = str(handler_call_details.method)
         wrapped = self._wrapped.get(method)
@@ -50,15 +52,15 @@ class GuardInterceptor(grpc.ServerInterceptor):
         return wrapped
 
 
-def _holds_no_thread(handler: grpc.RpcMethodHandler[Any, Any]) -> bool:
+def _holds_no_thread(handler: Handler) -> bool:
     """Whether it answers a stream without a thread, as watching health does. Wrapped it would need one for each watcher,
     and anybody may watch.
     """
     return bool(getattr(handler.unary_stream, "experimental_non_blocking", False))
 
 
-def _wrap(handler: grpc.RpcMethodHandler[Any, Any], guard: Guard, method: str) -> grpc.RpcMethodHandler[Any, Any]:
-    inner: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+def _wrap(handler: Handler, guard: Guard, method: str) -> Handler:
+    inner = behaviour_of(handler)
 
     def respond(request: Any, context: grpc.ServicerContext) -> Any:
         with guard(method, context):
@@ -68,14 +70,4 @@ def _wrap(handler: grpc.RpcMethodHandler[Any, Any], guard: Guard, method: str) -
         with guard(method, context):
             yield from inner(request, context)
 
-    makers: dict[tuple[bool, bool], tuple[Callable[..., Any], Callable[..., Any]]] = {
-        (False, False): (grpc.unary_unary_rpc_method_handler, respond),
-        (False, True): (grpc.unary_stream_rpc_method_handler, stream),
-        (True, False): (grpc.stream_unary_rpc_method_handler, respond),
-        (True, True): (grpc.stream_stream_rpc_method_handler, stream),
-    }
-    make, behaviour = makers[bool(handler.request_streaming), bool(handler.response_streaming)]
-    wrapped: grpc.RpcMethodHandler[Any, Any] = make(
-        behaviour, handler.request_deserializer, handler.response_serializer
-    )
-    return wrapped
+    return served_by(stream if handler.response_streaming else respond, handler)
