@@ -11,10 +11,8 @@ from registrar_server.application.ports.database import (
     AuditHead,
     AuditRecords,
     Database,
-    Transaction,
 )
-from registrar_server.application.resolution import require_tenant
-from registrar_server.domain.access import EVERYWHERE
+from registrar_server.application.resolution import require_tenant_or_all
 from registrar_server.domain.audit import Altered, AuditEntry, first_altered
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.merkle import HASH_BYTES, append, consistency_proof, inclusion_proof, root, root_of
@@ -51,7 +49,7 @@ class Audit:
     ) -> Sequence[tuple[AuditEntry, str]]:
         """Entries with their recorded hashes, behind the position `place`; 0: from the beginning."""
         with self._database.reading() as transaction:
-            _require_tenant(transaction, tenant)
+            require_tenant_or_all(transaction, tenant)
             if is_oldest_first:
                 return transaction.audit.entries(tenant, wanted=wanted, after=place, until=0, limit=limit)
             return transaction.audit.latest(tenant, wanted=wanted, before=place, limit=limit)
@@ -59,7 +57,7 @@ class Audit:
     def head(self, tenant: str) -> AuditHead:
         """How far it goes."""
         with self._database.reading() as transaction:
-            _require_tenant(transaction, tenant)
+            require_tenant_or_all(transaction, tenant)
             return transaction.audit.head(tenant)
 
     def prove_entry(self, tenant: str, position: int, *, tree_size: int) -> Proof:
@@ -113,9 +111,10 @@ class Audit:
         prove: Callable[[int, Callable[[int, int], bytes]], tuple[bytes, Sequence[bytes]]],
     ) -> Proof:
         with self._database.reading() as transaction:
-            _require_tenant(transaction, tenant)
-            size = tree_size or transaction.audit.head(tenant).size
-            if size > transaction.audit.head(tenant).size or not 0 < place <= size:
+            require_tenant_or_all(transaction, tenant)
+            there = transaction.audit.head(tenant).size
+            size = tree_size or there
+            if size > there or not 0 < place <= size:
                 raise RegistrarError(
                     Reason.AUDIT_ENTRY_NOT_FOUND,
                     f"the audit of {tenant} has no entry {place}, or not {size} entries",
@@ -142,8 +141,3 @@ def _nodes(audit: AuditRecords, tenant: str) -> Callable[[int, int], bytes]:
         return found
 
     return node
-
-
-def _require_tenant(transaction: Transaction, tenant: str) -> None:
-    if tenant != EVERYWHERE:
-        require_tenant(transaction, tenant)

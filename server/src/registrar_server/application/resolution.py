@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from registrar_server.application.authorization import model_not_found, tenant_not_found
 from registrar_server.application.ports.database import Transaction
+from registrar_server.domain.access import EVERYWHERE
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.models import Model
 from registrar_server.domain.values import (
@@ -26,6 +27,12 @@ def require_tenant(transaction: Transaction, tenant: str) -> None:
     """Refuse a tenant that does not exist or is deleted."""
     if not transaction.tenants.exists(tenant):
         raise tenant_not_found(tenant)
+
+
+def require_tenant_or_all(transaction: Transaction, tenant: str) -> None:
+    """TENANT_NOT_FOUND, unless all tenants are meant."""
+    if tenant != EVERYWHERE:
+        require_tenant(transaction, tenant)
 
 
 def find_model(transaction: Transaction, key: ModelKey) -> Model:

@@ -252,7 +252,6 @@ def _metric_comparison(message: model_version_pb2.MetricComparison) -> MetricCom
 
 def server_info_from_proto(message: admin_service_pb2.GetServerInfoResponse) -> ServerInfo:
     limits, caller, mirror, cache = message.limits, message.caller, message.mirror, message.cache
-    limits, caller, mirror = message.limits, message.caller, message.mirror
     return ServerInfo(
         server_version=message.server_version,
         features=tuple(message.features),

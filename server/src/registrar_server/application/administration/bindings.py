@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from registrar_server.application.administration.changes import By, binding_document, record, require_tenant_or_all
+from registrar_server.application.administration.changes import By, binding_document, record
 from registrar_server.application.administration.roles import find_role
 from registrar_server.application.mutations import Mutation, Mutations
 from registrar_server.application.ports.clock import new_uid
 from registrar_server.application.ports.database import Database, RoleBinding, Transaction
+from registrar_server.application.resolution import require_tenant_or_all
 from registrar_server.domain import limits
 from registrar_server.domain.access import NamePattern
 from registrar_server.domain.errors import InvalidRequest, Reason, RegistrarError, Violation

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from registrar_server.application.ports.database import ApiToken, Change, RoleBinding, Transaction
-from registrar_server.application.resolution import require_tenant
-from registrar_server.domain.access import EVERYWHERE, Caller, Grant, Role
+from registrar_server.domain.access import Caller, Grant, Role
 from registrar_server.domain.tenants import Quotas, Tenant
 from registrar_server.domain.values import ModelKey
 
@@ -49,12 +48,6 @@ def record(
         is_mirrored=False,
     )
     return transaction.journal.record(change)
-
-
-def require_tenant_or_all(transaction: Transaction, tenant: str) -> None:
-    """TENANT_NOT_FOUND, unless all tenants are meant."""
-    if tenant != EVERYWHERE:
-        require_tenant(transaction, tenant)
 
 
 def role_document(role: Role) -> dict[str, object]:

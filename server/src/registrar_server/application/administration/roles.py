@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from registrar_server.application.administration.changes import By, record, require_tenant_or_all, role_document
+from registrar_server.application.administration.changes import By, record, role_document
 from registrar_server.application.mutations import Mutation, Mutations
 from registrar_server.application.ports.database import Database, Transaction
-from registrar_server.application.resolution import require_etag
+from registrar_server.application.resolution import require_etag, require_tenant_or_all
 from registrar_server.domain.access import BUILT_IN_ROLES, EVERYWHERE, Grant, Role
 from registrar_server.domain.errors import Reason, RegistrarError
 

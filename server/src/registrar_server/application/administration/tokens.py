@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from registrar_server.application.administration.changes import (
     By,
     record,
-    require_tenant_or_all,
     time_text,
     token_document,
 )
@@ -19,6 +18,7 @@ from registrar_server.application.authentication import TOKEN_PREFIX, token_dige
 from registrar_server.application.mutations import Mutation, Mutations
 from registrar_server.application.ports.clock import Clock, new_uid
 from registrar_server.application.ports.database import ApiToken, Database, Transaction
+from registrar_server.application.resolution import require_tenant_or_all
 from registrar_server.domain.access import EVERYWHERE, NamePattern
 from registrar_server.domain.errors import Reason, RegistrarError
 
