@@ -17,6 +17,7 @@ BENCHMARKS = {
     "push_memory": "peak memory while 256 MiB and 4 GiB are pushed, against MLflow's artifact proxy",
     "watching": "CPU of a cached GetModel with metrics and with traces, against the same server without",
     "authenticated": "GetModelVersion with a verified JWT and with an API token, against a server that asks nobody",
+    "governance": "promotions and registrations a second, little and much audit before them, against MLflow over REST",
     "gc_pauses": "how long a full collection stops a worker and the background process, with and without gc.freeze()",
     "reads": "every read at three sizes of a catalogue, and calls a second against MLflow's; an hour, so only when named",
     "bytes": "the same files up and down by every way; takes hours, so only when named (`make bench-bytes` has options)",
