@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, insert, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, insert, select, update
 
 from registrar_server.adapters.database.documents import dump
 from registrar_server.adapters.database.tables import audit_entries, audit_nodes, tenants
@@ -14,6 +14,18 @@ from registrar_server.application.ports.database.audit import AuditFilter, Audit
 from registrar_server.application.ports.database.journal import Change
 from registrar_server.domain.audit import AuditEntry, Outcome
 from registrar_server.domain.merkle import append, root_of
+
+# Built once: putting a statement together costs more than running it, and every mutation runs these.
+_HEAD = select(tenants.c.audit_position, tenants.c.audit_hash, tenants.c.audit_peaks).where(
+    tenants.c.name == bindparam("tenant")
+)
+_LOCKED_HEAD = _HEAD.with_for_update(key_share=True)
+_SET_HEAD = (
+    update(tenants)
+    .where(tenants.c.name == bindparam("tenant"))
+    .values(audit_position=bindparam("size"), audit_hash=bindparam("last"), audit_peaks=bindparam("joined"))
+)
+_ADD_ENTRY, _ADD_NODES = insert(audit_entries), insert(audit_nodes)
 
 
 class SqlAudit:
@@ -24,31 +36,28 @@ class SqlAudit:
 
     def lock(self, tenant: str) -> AuditHead:
         """The head of a tenant's audit, which nobody else adds to before the commit."""
-        query = select(tenants.c.audit_position, tenants.c.audit_hash, tenants.c.audit_peaks)
-        row = self._connection.execute(query.where(tenants.c.name == tenant).with_for_update(key_share=True)).one()
-        return _to_head(row)
+        return _to_head(self._connection.execute(_LOCKED_HEAD, {"tenant": tenant}).one())
 
     def add(self, head: AuditHead, change: Change, sequence: int, outcome: Outcome, reason: str) -> int:
         """Write the entry after the head that was locked; its position."""
         entry = _entry_of(head, change, sequence, outcome, reason)
         hash_ = entry.hash
         peaks, made = append(head.peaks, head.size, bytes.fromhex(hash_))
-        self._connection.execute(insert(audit_entries).values(hash=hash_, **_columns(entry)))
+        self._connection.execute(_ADD_ENTRY, {"hash": hash_, **_columns(entry)})
         if made:
             rows = [
                 {"tenant": entry.tenant, "level": level, "number": number, "hash": node.hex()}
                 for level, number, node in made
             ]
-            self._connection.execute(insert(audit_nodes), rows)
-        statement = update(tenants).where(tenants.c.name == entry.tenant)
+            self._connection.execute(_ADD_NODES, rows)
         joined = ",".join(peak.hex() for peak in peaks)
-        self._connection.execute(statement.values(audit_position=entry.position, audit_hash=hash_, audit_peaks=joined))
+        new_head = {"tenant": entry.tenant, "size": entry.position, "last": hash_, "joined": joined}
+        self._connection.execute(_SET_HEAD, new_head)
         return entry.position
 
     def head(self, tenant: str) -> AuditHead:
         """See the port."""
-        query = select(tenants.c.audit_position, tenants.c.audit_hash, tenants.c.audit_peaks)
-        return _to_head(self._connection.execute(query.where(tenants.c.name == tenant)).one())
+        return _to_head(self._connection.execute(_HEAD, {"tenant": tenant}).one())
 
     def entries(
         self, tenant: str, *, wanted: AuditFilter, after: int, until: int, limit: int
@@ -68,6 +77,16 @@ class SqlAudit:
 
     def _read(self, query: Select[Any]) -> Sequence[tuple[AuditEntry, str]]:
         return [(_to_entry(row), row.hash) for row in self._connection.execute(query)]
+
+    def reach(self, tenant: str, size: int) -> tuple[int, datetime]:
+        """See the port."""
+        columns = audit_entries.c
+        upto = (columns.tenant == tenant, columns.position <= size)
+        last = select(columns.recorded_at).where(*upto).order_by(columns.position.desc()).limit(1)
+        event = select(columns.event_sequence).where(*upto, columns.event_sequence > 0)
+        event = event.order_by(columns.position.desc()).limit(1)
+        time: datetime = self._connection.execute(last).scalar_one()
+        return self._connection.execute(event).scalar() or 0, time
 
     def node(self, tenant: str, level: int, number: int) -> bytes:
         """See the port."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, case, func, insert, literal, select, update
+from sqlalchemy import Connection, bindparam, case, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from registrar_server.adapters.database.audit import SqlAudit
 from registrar_server.adapters.database.documents import dump, load
@@ -16,9 +17,36 @@ from registrar_server.adapters.database.tables import (
     mirror,
     models,
 )
-from registrar_server.adapters.database.upsert import insert_for
 from registrar_server.application.ports.database import Change, Event, ModelEvent
 from registrar_server.domain.audit import Outcome
+
+# Built once: putting a statement together costs more than running it, and every mutation runs all of these.
+_TOUCH_MODEL = (
+    update(models).where(models.c.uid == bindparam("model_uid")).values(updated_at=bindparam("time", type_=Timestamp))
+)
+_NEXT_SEQUENCE = (
+    update(counters).where(counters.c.name == "events").values(value=counters.c.value + 1).returning(counters.c.value)
+)
+_ADD_EVENT = insert(events)
+
+
+def _want_mirror(made: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgresql.Insert:
+    wanted, is_pending = made.excluded, mirror.c.is_pending.is_(True)
+    return made.on_conflict_do_update(
+        index_elements=["model_uid"],
+        set_={
+            "wanted_sequence": wanted.wanted_sequence,
+            "first_pending_sequence": case((is_pending, mirror.c.first_pending_sequence), else_=wanted.wanted_sequence),
+            "next_attempt_at": case((is_pending, mirror.c.next_attempt_at), else_=wanted.next_attempt_at),
+            "is_pending": True,
+        },
+    )
+
+
+_WANT_MIRROR = {
+    "sqlite": _want_mirror(sqlite.insert(mirror)),
+    "postgresql": _want_mirror(postgresql.insert(mirror)),
+}
 
 
 class SqlJournal:
@@ -31,16 +59,13 @@ class SqlJournal:
     def record(self, change: Change) -> int:
         """See the port. Both counters are rows that stay locked until the commit: no gap, no overtaking."""
         # A model's update time covers its versions. First of all, since the model comes first in the lock order.
-        self._connection.execute(update(models).where(models.c.uid == change.model_uid).values(updated_at=change.time))
+        self._connection.execute(_TOUCH_MODEL, {"model_uid": change.model_uid, "time": change.time})
         audit = SqlAudit(self._connection)
         head = audit.lock(change.model.tenant)
-        sequence: int = self._connection.execute(
-            update(counters)
-            .where(counters.c.name == "events")
-            .values(value=counters.c.value + 1)
-            .returning(counters.c.value)
-        ).scalar_one()
+        sequence: int = self._connection.execute(_NEXT_SEQUENCE).scalar_one()
         event = {
+            "sequence": sequence,
+            "type": change.action,
             "tenant": change.model.tenant,
             "model_uid": change.model_uid,
             "model_name": change.model.name,
@@ -52,7 +77,7 @@ class SqlJournal:
             "after": dump(change.after or {}),
             "recorded_at": change.time,
         }
-        self._connection.execute(insert(events).values(sequence=sequence, type=change.action, **event))
+        self._connection.execute(_ADD_EVENT, event)
         audit.add(head, change, sequence, Outcome.DONE, "")
         if change.model_uid:
             SqlSearchIndex(self._connection).follow(change, sequence)
@@ -95,25 +120,14 @@ class SqlJournal:
         return sequence
 
     def _want_mirror(self, change: Change, sequence: int) -> None:
-        statement = insert_for(self._connection, mirror).values(
-            model_uid=change.model_uid,
-            is_pending=True,
-            first_pending_sequence=sequence,
-            wanted_sequence=sequence,
-            mirrored_sequence=sequence - 1,
-            attempts=0,
-            next_attempt_at=change.time,
-            failure_reason="",
-        )
-        pending = mirror.c.is_pending.is_(True)
-        self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["model_uid"],
-                set_={
-                    "wanted_sequence": sequence,
-                    "first_pending_sequence": case((pending, mirror.c.first_pending_sequence), else_=sequence),
-                    "next_attempt_at": case((pending, mirror.c.next_attempt_at), else_=literal(change.time, Timestamp)),
-                    "is_pending": True,
-                },
-            )
-        )
+        wanted = {
+            "model_uid": change.model_uid,
+            "is_pending": True,
+            "first_pending_sequence": sequence,
+            "wanted_sequence": sequence,
+            "mirrored_sequence": sequence - 1,
+            "attempts": 0,
+            "next_attempt_at": change.time,
+            "failure_reason": "",
+        }
+        self._connection.execute(_WANT_MIRROR[self._connection.dialect.name], wanted)
