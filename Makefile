@@ -47,7 +47,7 @@ demo: $(DEMO) ## Do the registry's main job on real models, against a fresh serv
 
 # Two at once, since most of a test's time is waiting; the tests of a file stay together, and share what they start.
 test: $(DEV) ## Run all tests (ARGS="-k name tests/unit")
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint types ## Linters, types, import rules, the contract, and that what is generated is current
 

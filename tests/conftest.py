@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 pytest_plugins = [
     "tests.fixtures.skips",
     "tests.fixtures.postgres",
@@ -23,3 +25,24 @@ for _name in list(os.environ):
     ):
         del os.environ[_name]
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+# Files that take a minute or more begin first, so that none is still running when all others are done; pytest-xdist gives
+# out files in this order, with --no-loadscope-reorder.
+_LONG_FILES = frozenset(
+    {
+        "test_company",
+        "test_documents",
+        "test_grpcurl_cookbook",
+        "test_mlflow_registry",
+        "test_people",
+        "test_registration_crashes",
+        "test_run_import",
+        "test_secrets",
+    }
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the random order, and put the long files before all others."""
+    items.sort(key=lambda item: item.path.stem not in _LONG_FILES)

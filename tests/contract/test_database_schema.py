@@ -43,6 +43,7 @@ def test_a_migrated_database_has_the_schema_that_the_code_says(database_url: str
                 ("search_fields", ("tenant", "name")),
                 ("role_bindings", ("tenant", "role", "member", "model_pattern")),
                 ("api_tokens", ("digest",)),
+                ("comments", ("id",)),
             }
     finally:
         engine.dispose()

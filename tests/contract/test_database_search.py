@@ -328,6 +328,8 @@ def some_facts(made: random.Random, number: int) -> Facts:
         provenance=Provenance(
             run_id=made.choice(["", "r1"]),
             git_commit=made.choice(["", "abc1234"]),
+            is_git_dirty=made.choice([None, True, False]),
+            ci_build=made.choice(["", "risk", "x" * 200]),
             training_data=tuple(data),
             validation_data=tuple(data[:1]),
         ),
@@ -367,6 +369,9 @@ def leaves() -> st.SearchStrategy[Filter]:
             Property(Facet.FLAVOR),
             Property(Facet.ALIAS),
             Property(Facet.DATA_DIGEST),
+            Property(Facet.DATA_NAME),
+            Property(Facet.GIT_DIRTY),
+            Property(Facet.CI_BUILD),
             *(Property(Facet.PARAMETER, (name,)) for name in ("depth", "algo")),
             Column.NAME,
             Column.CREATOR,

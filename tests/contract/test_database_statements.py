@@ -28,6 +28,8 @@ from registrar_server.application.versions import Versions
 from registrar_server.domain.access import EVERY_NAME, Grant, NamePattern, Right, Role
 from registrar_server.domain.bundles import BundleFile, FileType, Manifest
 from registrar_server.domain.lifecycle import AliasMove
+from registrar_server.domain.policies import Policy, PolicyRules, PolicyScope
+from registrar_server.domain.policy_documents import write_document
 from registrar_server.domain.semantic_versions import SemanticRange
 from registrar_server.domain.values import (
     ByAlias,
@@ -137,6 +139,17 @@ READS: dict[str, tuple[Callable[[Reads], object], int]] = {
         ),
         2,
     ),
+    "the policies in force": (lambda reads: _read(reads, lambda t: t.policies.in_force("default")), 1),
+    "the policies in force then": (lambda reads: _read(reads, lambda t: t.policies.in_force("default", 9)), 1),
+    "GetPolicy": (lambda reads: _read(reads, lambda t: t.policies.get("default", "gate")), 1),
+    "ListPolicies": (
+        lambda reads: _read(reads, lambda t: t.policies.list("default", after="a", limit=9, is_deleted_shown=True)),
+        1,
+    ),
+    "ListPolicyRevisions": (
+        lambda reads: _read(reads, lambda t: t.policies.revisions("default", "gate", before=9, limit=9)),
+        1,
+    ),
     "ListTokens": (
         lambda reads: _read(
             reads,
@@ -207,6 +220,10 @@ def filled(database: SqlDatabase) -> Reads:
         sequence = transaction.journal.record(change(model))
         transaction.aliases.add_move(model.uid, AliasMove("champion", 0, 2, "local", "", NOON, sequence))
         transaction.transitions.add(model.uid, [move(2, sequence)])
+        scope, rules = PolicyScope(target_stages=(Stage.STAGING,)), PolicyRules()
+        document = write_document(scope, rules)
+        policy = Policy("default", "gate", 1, "", scope, rules, document, "local", NOON, NOON)
+        transaction.policies.add(policy, sequence)
         access, every = transaction.access, NamePattern()
         access.insert_role(Role("default", "stager", "", (Grant(Right.READ),), 1, create_time=NOON, update_time=NOON))
         access.bind(RoleBinding(uid(), "default", "stager", "user:a", every, None, "", "local", NOON))

@@ -17,6 +17,7 @@ from registrar.v1 import artifact_pb2, artifact_service_pb2, lifecycle_service_p
 from registrar.v1.admin_service_pb2_grpc import AdminServiceStub
 from registrar.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from registrar.v1.lifecycle_service_pb2_grpc import LifecycleServiceStub
+from registrar.v1.model_card_service_pb2_grpc import ModelCardServiceStub
 from registrar.v1.model_service_pb2_grpc import ModelServiceStub
 from registrar.v1.model_version_pb2 import ModelVersion
 from registrar.v1.model_version_service_pb2_grpc import ModelVersionServiceStub
@@ -50,6 +51,7 @@ class Api:
         self.versions = ModelVersionServiceStub(channel)
         self.artifacts = ArtifactServiceStub(channel)
         self.lifecycle = LifecycleServiceStub(channel)
+        self.cards = ModelCardServiceStub(channel)
         self.admin = AdminServiceStub(channel)
 
     def upload(self, name: str, files: Mapping[str, bytes], tenant: str = "") -> artifact_pb2.Artifact:

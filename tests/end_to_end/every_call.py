@@ -14,6 +14,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from registrar.v1 import lifecycle_service_pb2 as lifecycle_pb
 from registrar.v1 import model_version_service_pb2 as versions_pb
 from registrar.v1.reference_pb2 import ModelRef, Stage
 from registrar_server.transport.server import SERVICE_NAMES
@@ -38,6 +39,8 @@ class Things:
     upload_id: str
     page_token: str
     request_id: str
+    approval_id: str = "0" * 32
+    comment_id: str = "0" * 32
 
 
 class Everything:
@@ -53,10 +56,15 @@ class Everything:
             model = {"tenant": tenant, "name": one.model}
             for ref in self._refs(model):
                 yield from self._of_version(method, ref)
+                yield from self._of_review(method, ref)
+                yield from self._of_card(method, ref)
             yield from self._of_model(method, model)
+            yield from self._of_approval(method, model)
             yield from self._of_ids(method, tenant)
         yield from self._of_tenant(method, one.tenant)
+        yield from self._of_metadata(method, one.tenant)
         yield from self._of_audit(method, one.tenant)
+        yield from self._of_policies(method, one.tenant)
 
     def _refs(self, model: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
         one = self._things
@@ -72,7 +80,7 @@ class Everything:
 
     def _of_version(self, method: str, ref: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         match method:
-            case "GetModelVersion" | "VerifyArtifact" | "GetArtifact" | "CreateDownloadUrls":
+            case "GetModelVersion" | "ExportEvidence" | "VerifyArtifact" | "GetArtifact" | "CreateDownloadUrls":
                 yield {"ref": ref}
             case "DownloadFile":
                 yield {"ref": ref, "path": "model.pkl"}
@@ -82,6 +90,8 @@ class Everything:
                 yield {"ref": ref, "requestId": self._things.request_id}
             case "CompareModelVersions":
                 yield {"refs": [ref, {**ref, "version": 2} if "version" in ref else ref]}
+            case "GetLineage":
+                yield {"version": ref}
             case "SetAlias":
                 yield {"ref": ref, "alias": "mine"}
             case "TransitionStage":
@@ -99,7 +109,7 @@ class Everything:
                 yield {"model": model}
             case "UpdateModel":
                 yield {"model": model, "description": "taken over"}
-            case "ListModelVersions" | "ListAliasHistory" | "ListTransitions":
+            case "ListModelVersions" | "ListAliasHistory" | "ListTransitions" | "ListComments":
                 yield {"model": model}
                 yield paged
             case "DeleteAlias":
@@ -160,6 +170,74 @@ class Everything:
             case _:
                 pass
 
+    def _of_metadata(self, method: str, tenant: str) -> Iterator[Mapping[str, Any]]:
+        match method:
+            case "GetMetadataSchema":
+                yield {"tenant": tenant}
+            case "UpdateMetadataSchema":
+                yield {"tenant": tenant, "fields": [{"path": "tags.mine"}]}
+            case "GetLineage":
+                yield {"tenant": tenant, "runId": "run"}
+                yield {"tenant": tenant, "datasetDigest": "sha256:1"}
+                yield {"tenant": tenant, "datasetUri": "s3://data"}
+            case _:
+                pass
+
+    def _of_policies(self, method: str, tenant: str) -> Iterator[Mapping[str, Any]]:
+        named = {"tenant": tenant, "name": "mine"}
+        scope = {"modelPatterns": [self._things.model], "targetStages": ["STAGE_PRODUCTION"]}
+        match method:
+            case "CreatePolicy":
+                yield {**named, "scope": scope}
+            case "GetPolicy" | "ListPolicyRevisions" | "DeletePolicy" | "TestPolicy":
+                yield named
+            case "UpdatePolicy":
+                yield {**named, "description": "taken over"}
+            case "ListPolicies":
+                yield {"tenant": tenant}
+                yield {"tenant": tenant, "model": self._things.model}
+            case _:
+                pass
+        if method == "TestPolicy":
+            yield {"tenant": tenant, "draft": {"scope": scope}, "model": self._things.model, "versions": [1]}
+
+    def _of_review(self, method: str, ref: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        match method:
+            case "RequestApproval":
+                yield {"ref": ref, "alias": "mine"}
+            case "CreateComment":
+                yield {"ref": ref, "text": "mine", "replyTo": self._things.comment_id}
+            case "ReportCheck":
+                yield {"ref": ref, "name": "mine", "outcome": "CHECK_OUTCOME_PASSED"}
+            case "ListChecks":
+                yield {"ref": ref}
+            case _:
+                pass
+
+    def _of_card(self, method: str, ref: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        match method:
+            case "GetModelCard" | "ListModelCardRevisions":
+                yield {"ref": ref}
+            case "UpdateModelCard":
+                yield {"ref": ref, "card": {"summary": "taken over"}}
+            case "RenderModelCard":
+                yield {"ref": ref, "format": "CARD_FORMAT_YAML"}
+            case _:
+                pass
+
+    def _of_approval(self, method: str, model: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+        named = {"model": model, "approvalId": self._things.approval_id}
+        match method:
+            case "GetApproval" | "WithdrawApproval":
+                yield named
+            case "DecideApproval":
+                yield {**named, "approverRole": "risk", "decision": "DECISION_APPROVE"}
+            case "ListApprovals" if model["tenant"]:
+                yield {"tenant": model["tenant"]}
+                yield {"tenant": model["tenant"], "model": model["name"], "version": 1}
+            case _:
+                pass
+
     def _of_audit(self, method: str, tenant: str) -> Iterator[Mapping[str, Any]]:
         match method:
             case "ListAuditEvents":
@@ -175,7 +253,7 @@ class Everything:
 
 
 _DESCRIBED = ("CreateTenant", "UpdateTenant")
-ABOUT_NOBODY = {"GetServerInfo", "GetLoginOptions", "GetCaller"}
+ABOUT_NOBODY = {"GetServerInfo", "GetLoginOptions", "GetCaller", "ParseModelCard"}
 
 
 def all_methods() -> list[MethodDescriptor]:
@@ -195,6 +273,7 @@ def make_things(api: Api, tenant: str) -> Things:
     api.versions.SetAlias(versions_pb.SetAliasRequest(ref=by_number(name, 1), alias="champion"))
     api.move(name, 1, Stage.STAGE_STAGING)
     api.move(name, 1, Stage.STAGE_PRODUCTION)
+    comment = lifecycle_pb.CreateCommentRequest(ref=by_number(name, 1), text="what nobody else may read")
     session = sessions.create(api, name, OPEN_FILES)
     page = api.versions.ListModelVersions(
         versions_pb.ListModelVersionsRequest(model=ModelRef(name=name), page_size=1), timeout=CALL_SECONDS
@@ -210,7 +289,19 @@ def make_things(api: Api, tenant: str) -> Things:
         upload_id=session.upload.id,
         page_token=page.next_page_token,
         request_id=request_id,
+        approval_id=_asked_approval(api, name),
+        comment_id=api.lifecycle.CreateComment(comment, timeout=CALL_SECONDS).comment.id,
     )
+
+
+def _asked_approval(api: Api, name: str) -> str:
+    """Of an approval that is waited for, as a policy wants it."""
+    rules = {"approval": {"approvers": [{"role": "risk"}]}}
+    scope = {"modelPatterns": [name], "aliasPatterns": ["reviewed"]}
+    policy = ParseDict({"name": name, "scope": scope, "rules": rules}, lifecycle_pb.CreatePolicyRequest())
+    api.lifecycle.CreatePolicy(policy, timeout=CALL_SECONDS)
+    asked = lifecycle_pb.RequestApprovalRequest(ref=by_number(name, 1), alias="reviewed")
+    return api.lifecycle.RequestApproval(asked, timeout=CALL_SECONDS).approval.id
 
 
 def call(channel: grpc.Channel, method: MethodDescriptor, document: Mapping[str, Any]) -> Any:

@@ -33,7 +33,8 @@ LARGE_BYTES = 48 << 20
 class Case:
     """A model with two versions, 2 in production after 1, which `champion` names; a folder; an id for one change.
 
-    Also a role, a binding of another one, a token and a tenant, with the model's name.
+    Also a role, a binding of another one, a token, a tenant and a policy, with the model's name. The policy wants the approval
+    of a `checker` before the alias `guarded` moves; one is asked for version 1.
     """
 
     name: str
@@ -43,10 +44,12 @@ class Case:
     request_id: str
     binding_id: str
     token_id: str
+    approval_id: str
 
 
 Act = Callable[[Any, Case], Any]
 GRANTS = [registrar.Grant(registrar.Right.READ)]
+RULES = registrar.PolicyRules(approval=registrar.ApprovalRule(approvers=(registrar.ApproverRequirement("checker"),)))
 
 
 def make_large(folder: Path) -> Path:
@@ -70,8 +73,20 @@ def case(registry: registrar.Registry, unique_name: str, tmp_path: Path) -> Case
     binding = registry.bind_role("reader", f"user:{unique_name}")
     token = registry.create_token(unique_name, role="reader")
     registry.create_tenant(unique_name)
+    scope = registrar.PolicyScope(model_patterns=(unique_name,), alias_patterns=("guarded",))
+    registry.create_policy(unique_name, scope=scope, rules=RULES)
+    approval = registry.request_approval(f"{unique_name}/1", alias="guarded").approval
+    registry.comment(f"{unique_name}/1", "good")
+    registry.report_check(f"{unique_name}/1", "scan", outcome=registrar.CheckOutcome.PASSED)
     return Case(
-        unique_name, artifact, folder, tmp_path / "out", secrets.token_hex(16), binding_id=binding.id, token_id=token.id
+        unique_name,
+        artifact,
+        folder,
+        tmp_path / "out",
+        secrets.token_hex(16),
+        binding_id=binding.id,
+        token_id=token.id,
+        approval_id=approval.id,
     )
 
 
@@ -106,8 +121,26 @@ READS: dict[str, Act] = {
     "audit_events": lambda registry, case: registry.audit_events(model=case.name, page_size=1),
     "audit_head": lambda registry, case: registry.audit_head(),
     "audit_proof": lambda registry, case: registry.audit_proof(position=1),
+    "audit_key": lambda registry, case: registry.audit_key(),
     "verify_audit": lambda registry, case: registry.verify_audit(),
     "export_audit": lambda registry, case: registry.export_audit(case.destination.with_suffix(".jsonl")),
+    "export_evidence": lambda registry, case: registry.export_evidence(
+        f"{case.name}/1", case.destination.with_suffix(".tar")
+    ),
+    "policy": lambda registry, case: registry.policy(case.name),
+    "policies": lambda registry, case: registry.policies(model=case.name, page_size=1),
+    "policy_revisions": lambda registry, case: registry.policy_revisions(case.name, page_size=1),
+    "test_policy": lambda registry, case: registry.test_policy(case.name, model=case.name),
+    "approval": lambda registry, case: registry.approval(case.name, case.approval_id),
+    "approvals": lambda registry, case: registry.approvals(case.name, page_size=1),
+    "comments": lambda registry, case: registry.comments(case.name, page_size=1),
+    "checks": lambda registry, case: registry.checks(f"{case.name}/1", page_size=1),
+    "card": lambda registry, case: registry.card(f"{case.name}/1"),
+    "card_revisions": lambda registry, case: registry.card_revisions(f"{case.name}/1", page_size=1),
+    "render_card": lambda registry, case: registry.render_card(f"{case.name}/1"),
+    "parse_card": lambda registry, case: registry.parse_card("# A model\n\n## Intended use\n\nNone.\n"),
+    "lineage": lambda registry, case: registry.lineage(f"{case.name}/1"),
+    "metadata_schema": lambda registry, case: registry.metadata_schema(tenant=case.name),
 }
 
 # A change is made once by both: whoever comes second repeats its request id, and is refused if it asks for anything else.
@@ -166,6 +199,49 @@ CHANGES: dict[str, Act] = {
     "resume_tenant": lambda registry, case: registry.resume_tenant(case.name, request_id=case.request_id),
     "delete_tenant": lambda registry, case: registry.delete_tenant(case.name, request_id=case.request_id),
     "undelete_tenant": lambda registry, case: registry.undelete_tenant(case.name, request_id=case.request_id),
+    "create_policy": lambda registry, case: registry.create_policy(
+        f"{case.name}-x",
+        scope=registrar.PolicyScope(model_patterns=("other",), alias_patterns=("a",)),
+        rules=RULES,
+        request_id=case.request_id,
+    ),
+    "update_policy": lambda registry, case: registry.update_policy(
+        case.name, description="d", request_id=case.request_id
+    ),
+    "delete_policy": lambda registry, case: registry.delete_policy(case.name, request_id=case.request_id),
+    "request_approval": lambda registry, case: registry.request_approval(
+        f"{case.name}/2", alias="guarded", comment="c", request_id=case.request_id
+    ),
+    "decide_approval": lambda registry, case: registry.decide_approval(
+        case.name,
+        case.approval_id,
+        decision=registrar.Decision.APPROVE,
+        role="checker",
+        request_id=case.request_id,
+    ),
+    "approve": lambda registry, case: registry.approve(
+        case.name, case.approval_id, role="checker", notes="n", request_id=case.request_id
+    ),
+    "reject": lambda registry, case: registry.reject(
+        case.name, case.approval_id, role="checker", notes="n", request_id=case.request_id
+    ),
+    "withdraw_approval": lambda registry, case: registry.withdraw_approval(
+        case.name, case.approval_id, comment="c", request_id=case.request_id
+    ),
+    "comment": lambda registry, case: registry.comment(f"{case.name}/1", "better", request_id=case.request_id),
+    "report_check": lambda registry, case: registry.report_check(
+        f"{case.name}/2", "scan", outcome=registrar.CheckOutcome.FAILED, summary="s", request_id=case.request_id
+    ),
+    "update_card": lambda registry, case: registry.update_card(
+        f"{case.name}/1",
+        registrar.ModelCard(intended_use=registrar.IntendedUse(primary_use="none")),
+        fields=["intended_use"],
+        comment="c",
+        request_id=case.request_id,
+    ),
+    "update_metadata_schema": lambda registry, case: registry.update_metadata_schema(
+        [registrar.MetadataField("tags.owner")], tenant=case.name, request_id=case.request_id
+    ),
 }
 
 

@@ -210,7 +210,7 @@ def test_a_semantic_version_belongs_to_one_version_of_a_model(api: Api, unique_n
 def test_validate_only_changes_nothing_and_refuses_what_the_call_would(api: Api, unique_name: str) -> None:
     artifact = api.upload(unique_name, {"a": b"a"})
     answer = send(api, unique_name, artifact.id, validate_only=True, semantic_version="1.0.0", request_id=unique_name)
-    assert answer == RegisterModelVersionResponse()
+    assert answer == RegisterModelVersionResponse(suggested_semantic_version="1.0.0")
     assert list(api.models.ListModels(ListModelsRequest(name_prefix=unique_name)).models) == []
     made = send(api, unique_name, artifact.id, semantic_version="1.0.0", request_id=unique_name)
     assert made.model_version.version == 1

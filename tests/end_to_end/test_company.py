@@ -1,4 +1,4 @@
-"""docs/company.md does what it says: every block is run at its person's machine, and what is shown is what comes."""
+"""docs/company.md and docs/release.md do what they say: every block is run at its person's machine, and what is shown is what comes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,11 @@ from tests.fixtures.certificates import Authority, tls_settings
 from tests.fixtures.oidc import DEVICE_CLIENT, OidcProvider
 from tests.fixtures.server import RunningServer, clean_environment, running_server
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "company.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE, RELEASE = DOCS / "company.md", DOCS / "release.md"
 ADDRESS, SERVER, CI = "registry.example:50051", "on the server", "CI"
 ISSUER = "https://login.example/realms/company"
-BLOCK_SECONDS = 60
+BLOCK_SECONDS = 120
 
 _PERSON = re.compile(r"^\| `(\S+@\S+)` \| `([\w-]+)` \|", re.MULTILINE)
 _SETTINGS = re.compile(r"^```ini\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -106,35 +108,36 @@ class Company:
         return home
 
 
-@pytest.fixture
-def company(oidc_provider: OidcProvider, tmp_path: Path) -> Iterator[Company]:
-    """A server with the page's settings, and nobody who may do anything."""
-    page = PAGE.read_text(encoding="utf-8")
-    for person, group in _PERSON.findall(page):
-        oidc_provider.set_account(person, [group], email=person)
+@contextmanager
+def running_company(people: Mapping[str, str], provider: OidcProvider, directory: Path) -> Iterator[Company]:
+    """A server with the settings that docs/company.md shows, people with a group each, and nobody who may do anything."""
+    for person, group in people.items():
+        provider.set_account(person, [group], email=person)
     authority = Authority()
-    authority.write(tmp_path)
-    (shown,) = _SETTINGS.findall(page)
-    real = {**tls_settings(tmp_path, authority.issue()), "REGISTRAR_OIDC_ISSUER": oidc_provider.issuer}
+    authority.write(directory)
+    (shown,) = _SETTINGS.findall(PAGE.read_text(encoding="utf-8"))
+    real = {**tls_settings(directory, authority.issue()), "REGISTRAR_OIDC_ISSUER": provider.issuer}
     settings = {**dict(_SETTING.findall(shown)), **real}
     assert len(settings) == len(_SETTING.findall(shown)), "the page shows no setting that the server needs"
-    with running_server(tmp_path / "data", settings) as server:
-        yield Company(server, settings, oidc_provider, tmp_path)
+    with running_server(directory / "data", settings) as server:
+        yield Company(server, settings, provider, directory)
 
 
 @pytest.mark.timeout(400)
-def test_every_command_of_the_page_answers_as_it_says(company: Company) -> None:
+@pytest.mark.parametrize("page", [PAGE, RELEASE], ids=lambda page: page.stem)
+def test_every_command_of_the_page_answers_as_it_says(page: Path, oidc_provider: OidcProvider, tmp_path: Path) -> None:
     require_programs("jq")
-    page = PAGE.read_text(encoding="utf-8")
-    blocks = read_blocks(_SETTINGS.sub("", page))
-    people = {person for person, _ in _PERSON.findall(page)}
-    assert {machine_of(block) for block in blocks} == people | {SERVER, CI}
+    text = page.read_text(encoding="utf-8")
+    blocks = read_blocks(_SETTINGS.sub("", text))
+    people = dict(_PERSON.findall(text))
+    assert {machine_of(block) for block in blocks} == {*people, SERVER, CI}
     shown = {machine_of(block) for block in blocks if "registrar login" in block.commands}
-    for person in people - shown:
-        company.log_in(person)
-    for block in blocks:
-        output = company.run(block)
-        company.assert_shown(block, output)
+    with running_company(people, oidc_provider, tmp_path) as company:
+        for person in people.keys() - shown:
+            company.log_in(person)
+        for block in blocks:
+            output = company.run(block)
+            company.assert_shown(block, output)
 
 
 def machine_of(block: Block) -> str:

@@ -14,7 +14,9 @@ import registrar
 from registrar_server.adapters.embedded_s3 import EmbeddedS3Address
 from tests.fixtures.proxy import TcpProxy
 from tests.fixtures.server import RunningServer, running_server
-from tests.fixtures.stores import wait_until
+from tests.fixtures.stores import plain_client, wait_until
+
+CARD_SECONDS = 30.0
 
 
 @dataclass
@@ -123,6 +125,26 @@ def test_a_store_that_stands_still_for_a_while_delays_a_download_only(
             received = sum(len(message.chunk.data) for message in stream)
             resuming.join()
         assert received == len(content)
+
+
+def test_a_card_that_is_written_while_the_store_is_down_lies_there_once_it_is_back(
+    site: Site, embedded_store: EmbeddedS3Address, unique_name: str, tmp_path: Path
+) -> None:
+    with site.server.connect() as registry, plain_client(embedded_store) as store:
+        version = registry.push(bundle(tmp_path / "one", b"one"), name=unique_name, progress=False)
+        wait_until(lambda: registry.card(version).uri != "", CARD_SECONDS)
+        site.proxy.cut()
+        written = registry.update_card(version, registrar.ModelCard(summary="Written meanwhile"))
+        assert registry.card(version).card == written.card
+        wait_until(lambda: any("background.failed" in line for line in site.server.log_lines), CARD_SECONDS)
+        assert registry.card(version).uri == ""
+        site.proxy.resume()
+        wait_until(lambda: registry.card(version).uri != "", CARD_SECONDS)
+        bucket, _, key = registry.card(version).uri.removeprefix("s3://").partition("/")
+        response = store.get_object(bucket, key)
+        assert response.data == registry.render_card(version).encode() == b"Written meanwhile\n"
+        response.close()
+        response.release_conn()
 
 
 @pytest.fixture

@@ -57,6 +57,8 @@ def test_the_cookbook_covers_every_service() -> None:
         "ArtifactService",
         "AuditService",
         "LifecycleService",
+        "LineageService",
+        "ModelCardService",
         "ModelService",
         "ModelVersionService",
     }

@@ -21,6 +21,7 @@ from registrar.v1.model_version_pb2 import ModelVersion
 from registrar.v1.model_version_service_pb2 import GetModelVersionRequest, UpdateModelVersionRequest
 from registrar.v1.reference_pb2 import Consistency, ModelRef, ModelVersionRef
 from tests.end_to_end.api import CODE, Api, by_number, refused
+from tests.end_to_end.promotions import race
 from tests.fixtures.process_tree import descendants
 from tests.fixtures.replicas import Replicas, answering, channel_to_each_worker
 from tests.fixtures.server import MakeServer, RunningServer
@@ -141,6 +142,10 @@ def test_readers_beside_writers_on_every_process_are_never_told_less_than_they_a
     assert all(count and not wrong for count, wrong in results), results
     sequences = [sequence for _, sequence, _ in told[1:]]
     assert len(set(sequences)) == len(workers) * 15
+
+
+def test_of_promotions_at_once_over_two_servers_one_wins_each_round(workers: list[Api], unique_name: str) -> None:
+    race(workers, unique_name)
 
 
 def test_background_work_of_two_replicas_is_done_once(workers: list[Api], unique_name: str) -> None:

@@ -11,6 +11,11 @@ import grpc
 import pytest
 
 from registrar.v1 import admin_service_pb2 as pb
+from registrar.v1 import lifecycle_service_pb2 as lifecycle_pb
+from registrar.v1 import policy_pb2
+from registrar.v1.approval_pb2 import DECISION_APPROVE
+from registrar.v1.model_version_pb2 import APPROVAL_STATUS_APPROVED
+from registrar.v1.reference_pb2 import STAGE_STAGING, ModelRef
 from tests.end_to_end.api import CALL_SECONDS, CODE, Api, by_number, refusal_of, refused
 from tests.fixtures.guarded import GuardedServer, guarded_server
 from tests.fixtures.oidc import DEVICE_CLIENT, OidcProvider
@@ -160,3 +165,32 @@ def test_who_has_not_logged_in_is_told_how(company: GuardedServer, oidc_provider
             "CREDENTIALS_MISSING",
         )
         assert denied.metadata == {"accepted": "oidc,token"}
+
+
+def test_where_a_policy_wants_people_a_person_decides_and_a_token_does_not(
+    company: GuardedServer, oidc_provider: OidcProvider
+) -> None:
+    name, role = f"model-{secrets.token_hex(4)}", f"risk-{secrets.token_hex(4)}"
+    with company.channel(company.secret("acme", "administrator")) as channel:
+        admin = Api(channel)
+        admin.register(name)
+        binding = pb.CreateRoleBindingRequest(tenant="acme", role="approver", member=f"user:{role}")
+        admin.admin.CreateRoleBinding(binding, timeout=CALL_SECONDS)
+        rule = policy_pb2.ApprovalRule(approvers=[policy_pb2.ApproverRequirement(role="risk")], people_only=True)
+        scope = policy_pb2.PolicyScope(model_patterns=[name], target_stages=[STAGE_STAGING])
+        rules = policy_pb2.PolicyRules(approval=rule)
+        policy = lifecycle_pb.CreatePolicyRequest(name=role, scope=scope, rules=rules)
+        admin.lifecycle.CreatePolicy(policy, timeout=CALL_SECONDS)
+        asked = lifecycle_pb.RequestApprovalRequest(ref=by_number(name, 1), stage=STAGE_STAGING)
+        approval = admin.lifecycle.RequestApproval(asked, timeout=CALL_SECONDS).approval
+        decision = lifecycle_pb.DecideApprovalRequest(
+            model=ModelRef(name=name, tenant="acme"),
+            approval_id=approval.id,
+            approver_role="risk",
+            decision=DECISION_APPROVE,
+        )
+        refused(lambda: admin.lifecycle.DecideApproval(decision), CODE.PERMISSION_DENIED, "PEOPLE_ONLY")
+    with company.channel(oidc_provider.token(role, [])) as channel:
+        decided = Api(channel).lifecycle.DecideApproval(decision, timeout=CALL_SECONDS).approval
+    assert [(one.approver, one.method) for one in decided.decisions] == [(f"user:{role}", "oidc")]
+    assert decided.status == APPROVAL_STATUS_APPROVED

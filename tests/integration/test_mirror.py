@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registrar_server.adapters.database.engine import SqlDatabase
+from registrar_server.application.aliases import AliasRequest
 from registrar_server.application.background import Background
 from registrar_server.application.clearing import Clearing
 from registrar_server.application.lifecycle import MoveRequest, RollbackRequest
@@ -143,7 +144,7 @@ def take(desk: Desk, model: ModelKey, step: Step) -> None:  # noqa: C901, PLR091
                 desk.lifecycle.rollback(mutation("Rollback"), RollbackRequest(model))
             case "alias":
                 wanted = ref(model, rest[1])
-                desk.aliases.set(mutation("SetAlias"), wanted, rest[0], expected=None, comment="")
+                desk.aliases.set(mutation("SetAlias"), AliasRequest(wanted, rest[0]))
             case "unalias":
                 desk.aliases.delete(mutation("DeleteAlias"), model, rest[0], expected=None, comment="")
             case "tags":

@@ -182,6 +182,61 @@ class TestPlainMlflow:
             registry.register(unique_name, run_artifact=f"runs:/{run_id}/../../model")
         assert refused.value.reason in ("SOURCE_NOT_ALLOWED", "INVALID_FIELD")
 
+    def test_what_a_run_brings_is_part_of_lineage(
+        self, registry: registrar.Registry, run_id: str, unique_name: str
+    ) -> None:
+        registry.register(unique_name, run_artifact=f"runs:/{run_id}/model")
+        found = registry.lineage(f"{unique_name}/1", direction=registrar.LineageDirection.UPSTREAM)
+        things = list(found.nodes.values())
+        assert [thing.run_id for thing in things if isinstance(thing, registrar.LineageRun)] == [run_id]
+        assert {thing.name for thing in things if isinstance(thing, registrar.Dataset)} == {"churn", "churn-valid"}
+        down = registry.lineage(run_id=run_id, depth=1)
+        assert f"{unique_name}/1" in {str(thing) for thing in down.nodes.values()}
+
+    def test_a_signature_that_is_only_known_from_the_run_is_held_against_the_semantic_version(
+        self, registry: registrar.Registry, run_id: str, unique_name: str
+    ) -> None:
+        address = f"runs:/{run_id}/model"
+        first = registry.register(unique_name, run_artifact=address)
+        assert first.signature is not None
+        stricter = registrar.Signature(first.signature.inputs, [registrar.TensorSpec("score", "double")])
+        registry.register(unique_name, artifact_id=first.artifact_id, signature=stricter, semantic_version="1.0.0")
+        advice = registry.check(unique_name, run_artifact=address, semantic_version="1.1.0")
+        assert advice.suggested_semantic_version == ""
+        with pytest.raises(registrar.FailedPrecondition) as refused:
+            registry.register(unique_name, run_artifact=address, semantic_version="1.1.0")
+        assert refused.value.reason == "SIGNATURE_BREAKING"
+        assert [version.version for version in registry.versions(unique_name)] == [2, 1]
+        made = registry.register(unique_name, run_artifact=address, semantic_version="2.0.0")
+        assert made.advice is not None
+        assert made.advice.suggested_semantic_version == "2.0.0"
+
+    def test_what_a_run_brings_counts_where_metadata_is_required(
+        self, registry: registrar.Registry, run_id: str, unique_name: str
+    ) -> None:
+        def demand(*paths: str) -> None:
+            required, models = registrar.MetadataRequirement.REQUIRED, [unique_name]
+            registry.update_metadata_schema(
+                [registrar.MetadataField(path, required, model_patterns=models) for path in paths]
+            )
+
+        address = f"runs:/{run_id}/model"
+        brought = ("metrics.f1", "provenance.git_commit", "provenance.training_data.digest", "signature", "flavors")
+        try:
+            demand(*brought)
+            assert registry.register(unique_name, run_artifact=address).version == 1
+            demand(*brought, "metrics.recall")
+            with pytest.raises(registrar.InvalidArgument, match=r"metrics\.recall: is required") as refused:
+                registry.register(unique_name, run_artifact=address)
+            assert refused.value.reason == "METADATA_INCOMPLETE"
+            assert "metrics.f1" not in str(refused.value)
+            demand("tags.owner")
+            with pytest.raises(registrar.InvalidArgument) as refused:
+                registry.check(unique_name, run_artifact=address)
+            assert [violation.field for violation in refused.value.violations] == ["tags.owner"]
+        finally:
+            registry.update_metadata_schema([])
+
 
 @dataclass
 class Lab:

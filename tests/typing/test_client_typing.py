@@ -10,7 +10,7 @@ import pytest
 
 CALLER = """\
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import registrar
@@ -46,6 +46,22 @@ def audited(registry: registrar.Registry) -> list[str]:
     events = registry.audit_events(model="churn", outcome=registrar.AuditOutcome.REFUSED, end_time=datetime.now(UTC))
     where: int | None = verdict.altered_position
     return [str(where), *[event.actor for event in events]]
+
+
+def governed(registry: registrar.Registry) -> list[str]:
+    gate = registrar.MetricGate("auc", min=0.9, slices=registrar.SliceScope.EVERY)
+    approval = registrar.ApprovalRule([registrar.ApproverRequirement("risk")], valid_for=timedelta(days=30))
+    rules = registrar.PolicyRules(approval=approval, metric_gates=[gate], checks=[registrar.CheckRule("scan")])
+    scope = registrar.PolicyScope(target_stages=[Stage.PRODUCTION], risk_levels=[None, registrar.RiskLevel.HIGH])
+    policy: registrar.Policy = registrar.Policy.from_document({"name": "gate"})
+    trials = registry.test_policy(policy, model="churn", versions=[1, 2]).trials
+    registry.create_policy(policy.name, scope=scope, rules=rules, validate_only=True)
+    asked: registrar.Approval = registry.request_approval("churn/1", to=Stage.PRODUCTION).approval
+    given = registry.approve(asked.model_ref, asked.id, role="risk", notes="fine")
+    registry.report_check("churn/1", "scan", outcome=registrar.CheckOutcome.PASSED)
+    said: Iterator[registrar.Comment] = registry.comments("churn", version=1)
+    gates = registry.set_alias("churn", "champion", 1, comment="outage", break_glass=True).overridden_gates
+    return [given.status, *[one.text for one in said], *[one.description for one in gates], str(trials[0].passes)]
 
 
 def administer(token: str) -> str:
@@ -98,6 +114,13 @@ async def administer(token: str) -> list[str]:
         made: registrar.ApiToken = await registry.create_token("ci", role="reader")
         await registry.revoke_token(made.id)
         return [binding.member async for binding in registry.role_bindings(role="reader")]
+
+
+async def governed(registry: aio.Registry) -> list[str]:
+    request: registrar.ApprovalRequest = await registry.request_approval("churn/1", alias="champion")
+    await registry.reject("churn", request.approval.id, role="risk", notes="no")
+    await registry.comment("churn/1", "drift")
+    return [policy.name async for policy in registry.policies(model="churn")]
 """
 
 WRONG = [
@@ -122,6 +145,13 @@ WRONG = [
     'registry.create_token("ci")',
     'registry.create_token("ci", role="reader").secrets',
     'registry.update_tenant("a", quotas={"models": 3})',
+    'registry.create_policy("a", scope=registrar.PolicyScope())',
+    'registry.create_policy("a", scope={"target_stages": []}, rules=registrar.PolicyRules())',
+    'registrar.PolicyScope(target_stages=["production"])',
+    'registry.request_approval("a/1", to="production")',
+    'registry.reject("a", "b", role="risk")',
+    'registry.report_check("a/1", "scan", outcome="passed")',
+    'registry.set_alias("a", "b", 1).version.versoin',
 ]
 
 ASYNCIO_WRONG = [
@@ -142,6 +172,9 @@ ASYNCIO_WRONG = [
     'await registry.set_alias("a", "champion")',
     'registry.create_token("ci", role="reader").secret',
     "await registry.tokens()",
+    'registry.approve("a", "b", role="risk").status',
+    "await registry.policies()",
+    'await registry.promote("a/1", to=registrar.Stage.PRODUCTION, break_glas=True)',
     "aio.connect(token=3)",
     "with registry: pass",
     "registry.close()",

@@ -42,9 +42,9 @@ def test_what_a_right_is_asked_on_is_in_the_request(name: str) -> None:
     if header is not None:
         fields |= set(header.fields_by_name)
     if access.scope == pb.ACCESS_SCOPE_MODEL:
-        assert fields & {"model", "ref", "refs", "upload_id", "artifact_id"}
+        assert fields & {"model", "ref", "refs", "upload_id", "artifact_id", "dataset_digest"}
         # An id says nothing of whose it is.
-        assert "tenant" in fields or not fields & {"upload_id"}
+        assert "tenant" in fields or not fields & {"upload_id", "dataset_digest"}
     if access.scope in (pb.ACCESS_SCOPE_LIST, pb.ACCESS_SCOPE_TENANT):
         assert "tenant" in fields
     if access.right == pb.RIGHT_PROMOTE:
@@ -64,8 +64,10 @@ def test_what_changes_something_asks_for_more_than_to_read() -> None:
     for name, method in methods().items():
         is_read = method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
         right = access_of(wire_name(method)).right
-        # URLs to read by, and a fresh verification, are written down, and change nothing.
-        if not is_read and not name.endswith((".CreateDownloadUrls", ".VerifyArtifact")):
+        # URLs to read by, and a fresh verification, are written down, and change nothing. The others need one of several
+        # rights, or to be who asked: use cases look.
+        asked_for_later = (".RequestApproval", ".WithdrawApproval", ".CreateComment")
+        if not is_read and not name.endswith((".CreateDownloadUrls", ".VerifyArtifact", *asked_for_later)):
             assert right not in (pb.RIGHT_READ, pb.RIGHT_UNSPECIFIED), name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -76,3 +77,14 @@ def test_so_many_violations_as_fit_the_trailers_and_the_rest_is_counted() -> Non
     assert len(details(error).SerializeToString()) < 8_000
     last = sent.field_violations[-1]
     assert last.description == f"{5_000 - len(sent.field_violations) + 1} more violations do not fit here"
+
+
+def test_the_trailers_stay_small_whatever_the_message_is_made_of() -> None:
+    conditions = [FailedPrecondition("METRIC", "😀" * 100, "😀" * 100) for _ in range(100)]
+    metadata = {"policies": "😀" * 500}
+    error = RegistrarError(Reason.POLICY_NOT_MET, "😀" * 500, metadata=metadata, preconditions=conditions)
+    sent = error_details_pb2.PreconditionFailure()
+    details(error).details[1].Unpack(sent)
+    assert details(error).ByteSize() + len(quote(details(error).message)) < 7_500
+    left = len(conditions) - len(sent.violations) + 1
+    assert sent.violations[-1].description == f"{left} more conditions do not fit here"

@@ -18,6 +18,7 @@ from registrar_server.domain.merkle import (
     is_included,
     leaf_hash,
     node_hash,
+    peaks_of,
     root,
     root_of,
 )
@@ -155,3 +156,17 @@ def changes(proof: list[bytes], data: st.DataObject) -> list[list[bytes]]:
     if len(proof) > 1:
         found += [[proof[1], proof[0], *proof[2:]]]
     return found
+
+
+@given(st.integers(0, 200))
+def test_the_peaks_are_found_among_the_nodes_of_a_later_tree(size: int) -> None:
+    nodes: dict[tuple[int, int], bytes] = {}
+    peaks: list[bytes] = []
+    then: list[bytes] = []
+    for count in range(256):
+        if count == size:
+            then = peaks
+        leaf = nodes[0, count] = leaf_hash(bytes([count]))
+        peaks, made = append(peaks, count, leaf)
+        nodes.update({(level, number): hash_ for level, number, hash_ in made})
+    assert peaks_of(size, lambda level, number: nodes[level, number]) == then

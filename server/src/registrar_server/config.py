@@ -67,6 +67,11 @@ class Config:
     oidc_clock_skew_seconds: int
     oidc_ca_file: str
     access_file: str
+    audit_origin: str
+    audit_signing_key_file: str
+    audit_export_seconds: float
+    audit_bucket: str
+    audit_retention_days: int
     bulk_listen: str
     bulk_endpoint: str
     bulk_cores: tuple[int, ...]
@@ -127,6 +132,14 @@ class Config:
             for address in self.listens
             if not is_loopback(address)
         )
+
+    @property
+    def is_signing_key_made(self) -> bool:
+        """Whether the server makes the key that signs heads: where all that it serves is on this machine.
+
+        Replicas that each made one of their own would sign the same audit with different keys.
+        """
+        return not self.audit_signing_key_file and self.database_url.startswith("sqlite")
 
     @property
     def bucket(self) -> str:
@@ -202,6 +215,11 @@ def load_config(environment: Mapping[str, str], **overrides: object) -> Config:
         "oidc_clock_skew_seconds": reader.number("REGISTRAR_OIDC_CLOCK_SKEW", 0, 300),
         "oidc_ca_file": reader.text("REGISTRAR_OIDC_CA_FILE"),
         "access_file": reader.text("REGISTRAR_ACCESS_FILE"),
+        "audit_origin": reader.text("REGISTRAR_AUDIT_ORIGIN"),
+        "audit_signing_key_file": reader.text("REGISTRAR_AUDIT_SIGNING_KEY_FILE"),
+        "audit_export_seconds": float(reader.number("REGISTRAR_AUDIT_EXPORT_INTERVAL", 0, 86_400)),
+        "audit_bucket": reader.text("REGISTRAR_AUDIT_BUCKET"),
+        "audit_retention_days": reader.number("REGISTRAR_AUDIT_RETENTION_DAYS", 0, 36_500),
         "bulk_listen": reader.text("REGISTRAR_BULK_LISTEN"),
         "bulk_endpoint": reader.text("REGISTRAR_BULK_ENDPOINT"),
         "bulk_cores": reader.cores("REGISTRAR_BULK_CORES"),

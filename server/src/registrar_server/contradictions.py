@@ -32,6 +32,7 @@ def contradictions(config: Config) -> list[str]:
         *_authentication_problems(config),
         *_oidc_problems(config),
         *_tls_problems(config),
+        *_audit_problems(config),
         *_backend_problems(config),
     ]
 
@@ -144,6 +145,32 @@ def _authority_problems(name: str, path: str) -> list[str]:
         read_authorities(path, datetime.now(UTC))
     except CertificateError as exc:
         return [f"{name}: {exc}"]
+    return []
+
+
+def _audit_problems(config: Config) -> list[str]:
+    problems = []
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,254}", config.audit_origin):
+        problems.append(
+            f"REGISTRAR_AUDIT_ORIGIN: {config.audit_origin!r} is not 1 to 255 of A-Z a-z 0-9 . _ / -, "
+            "beginning with a letter or digit"
+        )
+    if not re.fullmatch(r"([a-z0-9][a-z0-9.-]{2,62})?", config.audit_bucket):
+        problems.append(f"REGISTRAR_AUDIT_BUCKET: {config.audit_bucket!r} is not the name of a bucket")
+    if config.audit_retention_days and not config.audit_export_seconds:
+        problems.append("REGISTRAR_AUDIT_RETENTION_DAYS: nothing is exported; set REGISTRAR_AUDIT_EXPORT_INTERVAL")
+    return problems + _signing_key_problems(config.audit_signing_key_file)
+
+
+def _signing_key_problems(path: str) -> list[str]:
+    if not path:
+        return []
+    from registrar_server.signing_keys import SigningKeyError, read_signing_key
+
+    try:
+        read_signing_key(path)
+    except SigningKeyError as exc:
+        return [f"REGISTRAR_AUDIT_SIGNING_KEY_FILE: {exc}"]
     return []
 
 

@@ -96,6 +96,23 @@ KNOWN_VARIABLES: Mapping[str, Variable] = {
     "REGISTRAR_ACCESS_FILE": Variable(
         "access_file", "YAML file of tenants, roles and bindings that hold from the start", otherwise="none"
     ),
+    "REGISTRAR_AUDIT_ORIGIN": Variable(
+        "audit_origin", "name of this registry in signed heads of the audit, such as registry.acme.example", "registrar"
+    ),
+    "REGISTRAR_AUDIT_SIGNING_KEY_FILE": Variable(
+        "audit_signing_key_file",
+        "PEM file of the Ed25519 key that signs heads of the audit; the same in all replicas",
+        otherwise="with SQLite one made in the data directory, else heads are not signed",
+    ),
+    "REGISTRAR_AUDIT_EXPORT_INTERVAL": Variable(
+        "audit_export_seconds", "seconds between exports of the audit to the store, to 86,400; 0: never", "300"
+    ),
+    "REGISTRAR_AUDIT_BUCKET": Variable(
+        "audit_bucket", "bucket that the audit is exported to", otherwise="that of the artifact root"
+    ),
+    "REGISTRAR_AUDIT_RETENTION_DAYS": Variable(
+        "audit_retention_days", "days that the store has to keep what is exported, to 36,500; 0: no lock", "0"
+    ),
     "REGISTRAR_BULK_LISTEN": Variable(
         "bulk_listen", "host:port of a process of its own for uploads and downloads", otherwise="none"
     ),

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from registrar.v1 import access_pb2, tenant_pb2, token_pb2
+from registrar.v1 import access_pb2, metadata_schema_pb2, tenant_pb2, token_pb2
 from registrar.v1 import admin_service_pb2 as pb
 from tests.unit.client.fake_bundles import Admin
 from tests.unit.client.fake_state import EPOCH_SECONDS, State, refuse
@@ -30,6 +30,7 @@ class Access:
     bindings: dict[str, access_pb2.RoleBinding] = field(default_factory=dict)
     tokens: dict[str, token_pb2.ApiToken] = field(default_factory=dict)
     tenants: dict[str, tenant_pb2.Tenant] = field(default_factory=dict)
+    schema: metadata_schema_pb2.MetadataSchema = field(default_factory=metadata_schema_pb2.MetadataSchema)
     caller: pb.GetCallerResponse = field(
         default_factory=lambda: pb.GetCallerResponse(actor="local", method="none", tenant="default")
     )
@@ -83,6 +84,22 @@ class Administration(Admin):
         self, request: pb.GetLoginOptionsRequest, context: grpc.ServicerContext
     ) -> pb.GetLoginOptionsResponse:
         return self.answer(request, context, lambda: self.access.login)
+
+    def GetMetadataSchema(
+        self, request: pb.GetMetadataSchemaRequest, context: grpc.ServicerContext
+    ) -> pb.GetMetadataSchemaResponse:
+        return self.answer(request, context, lambda: pb.GetMetadataSchemaResponse(schema=self.access.schema))
+
+    def UpdateMetadataSchema(
+        self, request: pb.UpdateMetadataSchemaRequest, context: grpc.ServicerContext
+    ) -> pb.UpdateMetadataSchemaResponse:
+        def make() -> pb.UpdateMetadataSchemaResponse:
+            self.access.schema = metadata_schema_pb2.MetadataSchema(
+                tenant=_tenant(request.tenant), revision=self.access.schema.revision + 1, fields=request.fields
+            )
+            return pb.UpdateMetadataSchemaResponse(schema=self.access.schema)
+
+        return self.answer(request, context, make)
 
     def CreateRole(self, request: pb.CreateRoleRequest, context: grpc.ServicerContext) -> pb.CreateRoleResponse:
         def make() -> pb.CreateRoleResponse:

@@ -73,6 +73,12 @@ class Audit(Base, audit_service_pb2_grpc.AuditServiceServicer):
 
         return self.answer(request, context, make)
 
+    def ExportEvidence(
+        self, request: pb.ExportEvidenceRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.ExportEvidenceResponse]:
+        """Evidence of nothing."""
+        return iter(())
+
     def GetAuditHead(self, request: pb.GetAuditHeadRequest, context: grpc.ServicerContext) -> pb.GetAuditHeadResponse:
         return self.answer(request, context, lambda: pb.GetAuditHeadResponse(head=self._head(len(self.state.audit))))
 

@@ -16,15 +16,15 @@ from registrar.v1 import (
     artifact_service_pb2,
     lifecycle_pb2,
     lifecycle_service_pb2,
-    lifecycle_service_pb2_grpc,
     model_version_pb2,
     reference_pb2,
 )
+from tests.unit.client.fake_governance import Governance, check_gates
 from tests.unit.client.fake_state import BLOCK_BYTES, EPOCH_SECONDS, Base, refuse
 from tests.unit.client.fake_uploads import Uploads
 
 
-class Lifecycle(Base, lifecycle_service_pb2_grpc.LifecycleServiceServicer):
+class Lifecycle(Governance):
     def TransitionStage(
         self, request: lifecycle_service_pb2.TransitionStageRequest, context: grpc.ServicerContext
     ) -> lifecycle_service_pb2.TransitionStageResponse:
@@ -40,10 +40,14 @@ class Lifecycle(Base, lifecycle_service_pb2_grpc.LifecycleServiceServicer):
         holder = displaced[0].version if displaced else 0
         if request.HasField("expected_holder") and request.expected_holder != holder:
             refuse(context, grpc.StatusCode.ABORTED, "STAGE_HOLDER_CHANGED", stage="production", holder=str(holder))
+        where = {"model": version.name, "version": str(version.version), "stage": "production"}
+        check_gates(self.state, context, break_glass=request.break_glass, **where)
         moved = model_version_pb2.ModelVersion()
         moved.CopyFrom(version)
         moved.stage = request.stage
-        response = lifecycle_service_pb2.TransitionStageResponse(model_version=moved, displaced=displaced)
+        response = lifecycle_service_pb2.TransitionStageResponse(
+            model_version=moved, displaced=displaced, overridden_gates=self.state.failed_gates
+        )
         if request.validate_only:
             return response
         response.event_sequence = self.state.next_sequence()
@@ -54,6 +58,7 @@ class Lifecycle(Base, lifecycle_service_pb2_grpc.LifecycleServiceServicer):
             kind=lifecycle_pb2.TRANSITION_KIND_REQUESTED,
             actor="local",
             comment=request.comment,
+            is_break_glass=request.break_glass,
         )
         transition.transition_time.seconds = EPOCH_SECONDS
         self.state.transitions.insert(0, transition)

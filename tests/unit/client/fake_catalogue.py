@@ -13,6 +13,7 @@ from registrar.v1 import (
     model_version_service_pb2_grpc,
     reference_pb2,
 )
+from tests.unit.client.fake_governance import check_gates
 from tests.unit.client.fake_state import EPOCH_SECONDS, Base, refuse
 
 
@@ -281,12 +282,19 @@ class Versions(Base, model_version_service_pb2_grpc.ModelVersionServiceServicer)
             before = holders[0].version if holders else 0
             if request.HasField("expected_version") and request.expected_version != before:
                 refuse(context, grpc.StatusCode.ABORTED, "ALIAS_MOVED", alias=request.alias, version=str(before))
+            where = {"model": version.name, "version": str(version.version), "alias": request.alias}
+            check_gates(self.state, context, break_glass=request.break_glass, **where)
+            if request.validate_only:
+                return model_version_service_pb2.SetAliasResponse(model_version=version, previous_version=before)
             for holder in holders:
                 holder.aliases.remove(request.alias)
             version.aliases.append(request.alias)
             self._moved(request, before, version.version)
             return model_version_service_pb2.SetAliasResponse(
-                model_version=version, previous_version=before, event_sequence=self.state.next_sequence()
+                model_version=version,
+                previous_version=before,
+                event_sequence=self.state.next_sequence(),
+                overridden_gates=self.state.failed_gates,
             )
 
         return self.answer(request, context, change, request.request_id)

@@ -13,12 +13,15 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from registrar.v1 import (
+    approval_pb2,
     artifact_pb2,
     audit_pb2,
     lifecycle_pb2,
     model_pb2,
     model_version_pb2,
+    policy_pb2,
     reference_pb2,
+    review_pb2,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +63,18 @@ class State:
     bundles: dict[str, Bundle] = field(default_factory=dict)
     transitions: list[lifecycle_pb2.StageTransition] = field(default_factory=list)
     moves: list[model_version_pb2.AliasMove] = field(default_factory=list)
+    policies: dict[str, list[policy_pb2.Policy]] = field(default_factory=dict)
+    """By name; their revisions, the oldest first."""
+    failed_gates: list[policy_pb2.FailedGate] = field(default_factory=list)
+    """What every version fails."""
+    awaiting: list[policy_pb2.ApproverRequirement] = field(
+        default_factory=lambda: [policy_pb2.ApproverRequirement(role="risk-officer")]
+    )
+    """By every approval that is asked for."""
+    approvals: list[approval_pb2.Approval] = field(default_factory=list)
+    comments: list[review_pb2.Comment] = field(default_factory=list)
+    checks: list[review_pb2.CheckResult] = field(default_factory=list)
+    """These three: the newest first."""
     audit: list[audit_pb2.AuditEvent] = field(default_factory=list)
     break_verifications: int = 0
     """So many end with UNAVAILABLE on the way."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
 from registrar.audit.merkle import is_consistent, is_included
 
@@ -64,7 +65,9 @@ class AuditHead:
     root_hash: str
     """Root of the Merkle tree over them (RFC 9162)."""
     last_hash: str
-    """Of the last entry; empty: there is none."""
+    """Of the last entry; empty: there is none, or it is not known."""
+    checkpoint: str = ""
+    """The head as the registry signed it (https://c2sp.org/tlog-checkpoint); empty: it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,16 @@ class AuditProof:
         if self.position is not None:
             return is_included(claimed, self.position - 1, self.tree_size, hashes, root)
         return self.earlier is not None and is_consistent(self.earlier, claimed, self.tree_size, root, hashes)
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFile:
+    """An archive of evidence that was written."""
+
+    path: Path
+    tree_size: int
+    """Entries of the tree that it is about: with this an export gives the same bytes again."""
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 from os import PathLike
 from pathlib import Path
 
 import grpc
 
-from registrar.audit.export import write_export
+from registrar.audit.export import write_export, write_whole
 from registrar.audit.verification import AuditProgress, check_tenant, held_against
-from registrar.audit_types import AuditEvent, AuditHead, AuditVerdict
+from registrar.audit_types import AuditEvent, AuditHead, AuditVerdict, EvidenceFile
 from registrar.calls import audit as calls
+from registrar.context import AnyVersionRef
 from registrar.convert.audit import verdict_from_proto
+from registrar.convert.values import version_ref_to_proto
 from registrar.errors import Internal
 from registrar.methods import Calls, listing, unary
 from registrar.retry import Patience
 from registrar.rpc_errors import error_from_rpc
-from registrar.v1.audit_service_pb2 import VerifyAuditRequest
+from registrar.v1.audit_service_pb2 import ExportEvidenceRequest, ExportEvidenceResponse, VerifyAuditRequest
 
 _PAGE_SIZE = 1_000
 
@@ -28,6 +30,7 @@ class AuditCalls(Calls):
 
     audit_events = listing(calls.audit_events)
     audit_head = unary(calls.audit_head)
+    audit_key = unary(calls.audit_key)
     audit_proof = unary(calls.audit_proof)
 
     def verify_audit(
@@ -62,6 +65,31 @@ class AuditCalls(Calls):
         write_export(Path(path), head, _contents(events, head, progress))
         return head
 
+    def export_evidence(self, version: AnyVersionRef, path: str | PathLike[str], *, tree_size: int = 0) -> EvidenceFile:
+        """Write all that the registry can prove about a version into a tar archive, for `registrar.evidence.verify`.
+
+        As it was after the first `tree_size` entries of the tenant's audit, 0: as it is. The same tree gives the same bytes.
+        The file is there when it is whole, and takes the place of one of that name; begins again from the start when the
+        connection breaks. Errors: NotFound, also when the version was not there yet; PermissionDenied; DataLoss when an entry
+        is not as it was written; OSError.
+        """
+        connection = self._connection
+        patience = Patience(connection.timeout_seconds, sleep=connection.pause)
+        ref = version_ref_to_proto(connection.version_ref(version))
+        request = ExportEvidenceRequest(ref=ref, tree_size=tree_size)
+        return connection.attempts(lambda: self._evidence(request, Path(path), patience), patience)
+
+    def _evidence(self, request: ExportEvidenceRequest, path: Path, patience: Patience) -> EvidenceFile:
+        call = self._connection.audit.ExportEvidence(request)
+        parts = _EvidenceParts(call, patience.renew)
+        try:
+            write_whole(path, parts)
+        except grpc.RpcError as exc:
+            raise error_from_rpc(exc) from exc
+        finally:
+            call.cancel()
+        return EvidenceFile(path, parts.tree_size, parts.size_bytes)
+
     def _verify(self, request: VerifyAuditRequest, patience: Patience, progress: AuditProgress | None) -> AuditVerdict:
         call = self._connection.audit.VerifyAudit(request)
         try:
@@ -90,6 +118,23 @@ class AuditCalls(Calls):
             and proof.claimed_hash == kept.root_hash
             and (proof.tree_size, proof.root_hash) == (head.tree_size, head.root_hash)
         )
+
+
+class _EvidenceParts:
+    """The bytes of an archive, as they come."""
+
+    def __init__(self, messages: Iterable[ExportEvidenceResponse], on_message: Callable[[], None]) -> None:
+        self._messages = messages
+        self._on_message = on_message
+        self.tree_size = 0
+        self.size_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for message in self._messages:
+            self._on_message()
+            self.tree_size = message.tree_size or self.tree_size
+            self.size_bytes += len(message.data)
+            yield message.data
 
 
 def _contents(events: Iterator[AuditEvent], head: AuditHead, progress: AuditProgress | None) -> Iterator[bytes]:

@@ -10,11 +10,16 @@ import grpc
 from registrar.access import AccessCalls
 from registrar.admin import AdminCalls
 from registrar.aliases import AliasCalls
+from registrar.approvals import ApprovalCalls
 from registrar.audits import AuditCalls
 from registrar.connection import Connection
 from registrar.lifecycle import LifecycleCalls
+from registrar.lineages import LineageCalls
+from registrar.model_cards import ModelCardCalls
 from registrar.models import ModelCalls
+from registrar.policies import PolicyCalls
 from registrar.retry import RetryPolicy
+from registrar.reviews import ReviewCalls
 from registrar.settings import resolve_settings
 from registrar.tenants import TenantCalls
 from registrar.tokens import TokenCallable
@@ -58,7 +63,21 @@ def connect(
     return Registry(Connection(settings))
 
 
-class Registry(ModelCalls, UploadCalls, AliasCalls, LifecycleCalls, AdminCalls, AccessCalls, TenantCalls, AuditCalls):
+class Registry(
+    ModelCalls,
+    UploadCalls,
+    AliasCalls,
+    LifecycleCalls,
+    LineageCalls,
+    PolicyCalls,
+    ApprovalCalls,
+    ReviewCalls,
+    ModelCardCalls,
+    AdminCalls,
+    AccessCalls,
+    TenantCalls,
+    AuditCalls,
+):
     """A model registry. Thread-safe; made by `connect`. `registrar.aio` has the same for asyncio.
 
     Every change carries a request id (a new one unless given), so it is tried again after a broken connection without

@@ -18,6 +18,8 @@ from registrar.v1.admin_service_pb2_grpc import AdminServiceStub
 from registrar.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from registrar.v1.audit_service_pb2_grpc import AuditServiceStub
 from registrar.v1.lifecycle_service_pb2_grpc import LifecycleServiceStub
+from registrar.v1.lineage_service_pb2_grpc import LineageServiceStub
+from registrar.v1.model_card_service_pb2_grpc import ModelCardServiceStub
 from registrar.v1.model_service_pb2_grpc import ModelServiceStub
 from registrar.v1.model_version_service_pb2_grpc import ModelVersionServiceStub
 
@@ -60,6 +62,8 @@ class CallContext:
     models: ModelServiceStub
     versions: ModelVersionServiceStub
     lifecycle: LifecycleServiceStub
+    lineages: LineageServiceStub
+    cards: ModelCardServiceStub
     artifacts: ArtifactServiceStub
     admin: AdminServiceStub
     audit: AuditServiceStub
@@ -84,6 +88,8 @@ class CallContext:
         self.models = ModelServiceStub(channel)
         self.versions = ModelVersionServiceStub(channel)
         self.lifecycle = LifecycleServiceStub(channel)
+        self.lineages = LineageServiceStub(channel)
+        self.cards = ModelCardServiceStub(channel)
         self.artifacts = ArtifactServiceStub(channel)
         self.admin = AdminServiceStub(channel)
         self.audit = AuditServiceStub(channel)

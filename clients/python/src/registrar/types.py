@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from registrar.policy_types import FailedGate
 from registrar.reference import ModelRef, VersionRef
 from registrar.values import (
     ApprovalStatus,
@@ -18,6 +19,7 @@ from registrar.values import (
     Provenance,
     RiskAssessment,
     Signature,
+    SignatureChange,
     Stage,
     TransitionKind,
     VersionState,
@@ -55,13 +57,14 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Approval:
-    """The latest approval of a version in short."""
+class ApprovalSummary:
+    """The latest approval of a version in short, as of its last decision; `approval` says whether it still counts."""
 
     status: ApprovalStatus
     approved_by: Sequence[str]
     approval_time: datetime | None
     notes: str
+    approval_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +97,15 @@ class ModelVersion:
     documentation: Documentation
     drift_monitor_id: str
     deprecation_note: str
-    approval: Approval | None
+    approval: ApprovalSummary | None
     created_by: str
     create_time: datetime
     update_time: datetime
     etag: str
     delete_time: datetime | None
     purge_time: datetime | None
+    advice: RegistrationAdvice | None = field(default=None, compare=False)
+    """Set by `push` and `register`, when there is any."""
     as_of: AsOf | None = None
     """Set when it was asked for as of a moment: `stage`, `stage_time` and `aliases` are those of then."""
 
@@ -112,6 +117,21 @@ class ModelVersion:
 
     def __str__(self) -> str:
         return f"{self.name}/{self.version}" if self.version else f"{self.name}#{self.uid}"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationAdvice:
+    """What the registry says of a registration, beyond whether it is allowed.
+
+    `suggested_semantic_version` follows from how the signature differs from that of the version number `compared_with`,
+    which has the highest semantic version; None: no version has one. Empty: nothing can be said. `missing_recommended`:
+    paths of metadata that the tenant's schema recommends.
+    """
+
+    suggested_semantic_version: str = ""
+    signature_changes: Sequence[SignatureChange] = ()
+    compared_with: int | None = None
+    missing_recommended: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +174,10 @@ class VerifiedFile:
 
 @dataclass(frozen=True, slots=True)
 class AliasMove:
-    """One change of an alias; None stands for not existing, before or after."""
+    """One change of an alias; None stands for not existing, before or after.
+
+    `is_break_glass`: it was made against a policy, in an emergency. `approval_id`: the approval that it used; empty: none.
+    """
 
     alias: str
     from_version: int | None
@@ -163,11 +186,16 @@ class AliasMove:
     comment: str
     move_time: datetime
     event_sequence: int
+    is_break_glass: bool = False
+    approval_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One move of a version from stage to stage. `caused_by_version` moved it, when another's move did."""
+    """One move of a version from stage to stage. `caused_by_version` moved it, when another's move did.
+
+    `is_break_glass`: it was made against a policy, in an emergency. `approval_id`: the approval that it used; empty: none.
+    """
 
     version: int
     from_stage: Stage
@@ -178,6 +206,8 @@ class Transition:
     transition_time: datetime
     caused_by_version: int | None
     event_sequence: int
+    is_break_glass: bool = False
+    approval_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +225,28 @@ class AsOf:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """Outcome of a promotion or rollback: the version after it, and those that it took out of the stage."""
+    """Outcome of a promotion or rollback: the version after it, and those that it took out of the stage.
+
+    `overridden_gates`: with `break_glass`, the demands of policies that did not hold.
+    """
 
     version: ModelVersion
     displaced: Sequence[ModelVersion]
     event_sequence: int
+    overridden_gates: Sequence[FailedGate] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AliasPointing:
+    """Outcome of pointing an alias at a version: the version after it, and where the alias pointed (None: nowhere).
+
+    `overridden_gates`: with `break_glass`, the demands of policies that did not hold.
+    """
+
+    version: ModelVersion
+    previous_version: int | None
+    event_sequence: int
+    overridden_gates: Sequence[FailedGate] = ()
 
 
 @dataclass(frozen=True, slots=True)

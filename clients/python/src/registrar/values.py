@@ -73,11 +73,29 @@ class RiskLevel(StrEnum):
 
 
 class ApprovalStatus(StrEnum):
-    """Where the approval of a version stands."""
+    """Where an approval stands. VOID: what it was given for is no longer so. USED: a move was made with it."""
 
     PENDING = "pending"
     APPROVED = "approved"
     REJECTED = "rejected"
+    VOID = "void"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    USED = "used"
+
+
+class CardSection(StrEnum):
+    """The nine sections of a model card (Mitchell et al., 2019, https://arxiv.org/abs/1810.03993), in their order."""
+
+    MODEL_DETAILS = "model_details"
+    INTENDED_USE = "intended_use"
+    FACTORS = "factors"
+    METRICS = "metrics"
+    EVALUATION_DATA = "evaluation_data"
+    TRAINING_DATA = "training_data"
+    QUANTITATIVE_ANALYSES = "quantitative_analyses"
+    ETHICAL_CONSIDERATIONS = "ethical_considerations"
+    CAVEATS_AND_RECOMMENDATIONS = "caveats_and_recommendations"
 
 
 class TransitionKind(StrEnum):
@@ -115,6 +133,15 @@ class Signature:
 
     inputs: Sequence[TensorSpec] = ()
     outputs: Sequence[TensorSpec] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureChange:
+    """One difference between two signatures: where (`inputs.amount`), what, and whether callers of the old one break."""
+
+    place: str
+    description: str
+    is_breaking: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from registrar_server.application.checkpoints import UNSIGNED, Checkpoints
+from registrar_server.application.merkle_nodes import node_reader
 from registrar_server.application.ports.database import (
     EVERY_ENTRY,
+    AuditExport,
     AuditFilter,
     AuditHead,
-    AuditRecords,
     Database,
 )
 from registrar_server.application.resolution import require_tenant_or_all
 from registrar_server.domain.audit import Altered, AuditEntry, first_altered
 from registrar_server.domain.errors import Reason, RegistrarError
-from registrar_server.domain.merkle import HASH_BYTES, append, consistency_proof, inclusion_proof, root, root_of
+from registrar_server.domain.merkle import append, consistency_proof, inclusion_proof, root, root_of
 
 _AT_ONCE = 1_000
 
@@ -31,8 +33,17 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedHead:
+    """A head, its checkpoint, and the key that verifies that; both are empty where nothing is signed."""
+
+    head: AuditHead
+    checkpoint: str
+    verifier_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of reading a whole audit; `altered` None: nothing is wrong with it."""
+    """What came of reading a whole audit; `altered` None: nothing is wrong with it; its position 0: with no one entry."""
 
     head: AuditHead
     altered: Altered | None
@@ -41,8 +52,9 @@ class Verdict:
 class Audit:
     """Reads the audit of a tenant; EVERYWHERE is that of what concerns all."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, checkpoints: Checkpoints = UNSIGNED) -> None:
         self._database = database
+        self._checkpoints = checkpoints
 
     def list(
         self, tenant: str, wanted: AuditFilter, *, is_oldest_first: bool, place: int, limit: int
@@ -59,6 +71,12 @@ class Audit:
         with self._database.reading() as transaction:
             require_tenant_or_all(transaction, tenant)
             return transaction.audit.head(tenant)
+
+    def signed_head(self, tenant: str) -> SignedHead:
+        """The same, with the registry's signature."""
+        head = self.head(tenant)
+        checkpoint = self._checkpoints.of(tenant, head.size, head.root)
+        return SignedHead(head, checkpoint, self._checkpoints.verifier_key(tenant))
 
     def prove_entry(self, tenant: str, position: int, *, tree_size: int) -> Proof:
         """That an entry is in the tree of so many; 0: of all. AUDIT_ENTRY_NOT_FOUND, AUDIT_ALTERED."""
@@ -83,6 +101,7 @@ class Audit:
 
         What is added meanwhile is not looked at. Each page is a short transaction.
         """
+        exported = self._exported(tenant)
         recorded = self.head(tenant)
         peaks: list[bytes] = []
         previous, size, altered = "", 0, None
@@ -97,11 +116,19 @@ class Audit:
             for entry, hash_ in entries if altered is None else ():
                 peaks, _ = append(peaks, size, bytes.fromhex(hash_))
                 previous, size = entry.hash, size + 1
+                if altered is None and exported is not None and size == exported.position:
+                    altered = _differing(exported, root_of(peaks).hex())
             yield size
         found = AuditHead(size, previous, tuple(peaks), root_of(peaks))
         if altered is None and (found.hash, found.root) != (recorded.hash, recorded.root):
             altered = Altered(max(size, 1), "is not what the head of the audit says")
+        if altered is None and exported is not None and (exported.position > size or exported.problem):
+            altered = Altered(0, exported.problem or f"has {size} entries, and {exported.position} were exported")
         yield Verdict(found, altered)
+
+    def _exported(self, tenant: str) -> AuditExport | None:
+        with self._database.reading() as transaction:
+            return transaction.audit_exports.get(tenant)
 
     def _prove(
         self,
@@ -120,24 +147,13 @@ class Audit:
                     f"the audit of {tenant} has no entry {place}, or not {size} entries",
                     metadata={"position": str(place), "tree_size": str(size)},
                 )
-            node = _nodes(transaction.audit, tenant)
+            node = node_reader(transaction.audit, tenant)
             claimed, hashes = prove(size, node)
             return Proof(size, root(size, node), claimed, hashes)
 
 
-def _nodes(audit: AuditRecords, tenant: str) -> Callable[[int, int], bytes]:
-    known: dict[tuple[int, int], bytes] = {}
-
-    def node(level: int, number: int) -> bytes:
-        found = known.get((level, number))
-        if found is None:
-            found = known[level, number] = audit.node(tenant, level, number)
-        if len(found) != HASH_BYTES:
-            raise RegistrarError(
-                Reason.AUDIT_ALTERED,
-                f"a part of the audit of {tenant} is gone",
-                metadata={"tenant": tenant},
-            )
-        return found
-
-    return node
+def _differing(exported: AuditExport, root: str) -> Altered | None:
+    """That the tree up to where it was exported is another now."""
+    if root == exported.root:
+        return None
+    return Altered(0, f"does not begin with the {exported.position} entries that were exported")

@@ -6,6 +6,7 @@ without asking the database, so that neither words nor time tell what is there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from registrar_server.domain.access import ANYTHING, EVERYWHERE, Caller, Right, Target
@@ -34,6 +35,21 @@ def require_right(caller: Caller, right: Right, model: ModelKey, target: Target 
     if not access.may(Right.READ, model.tenant, model.name):
         raise model_not_found(model)
     raise _denied(caller, right, model.tenant, model.name, target)
+
+
+def require_one_right(caller: Caller, rights: Sequence[Right], model: ModelKey) -> None:
+    """One of several rights on a model that the caller may read, be it a part of it; PERMISSION_DENIED names them all."""
+    if not any(caller.access.may(right, model.tenant, model.name) for right in rights):
+        said = " or ".join(right.value.replace("_", " ") for right in rights)
+        raise RegistrarError(
+            Reason.PERMISSION_DENIED,
+            f"{caller.actor} lacks the right to {said} on model {model.name} of tenant {model.tenant}",
+            metadata={
+                "right": ",".join(right.value for right in rights),
+                "tenant": model.tenant,
+                "model": model.name,
+            },
+        )
 
 
 def require_visible(caller: Caller, tenant: str) -> None:

@@ -1,4 +1,4 @@
-"""The loops of the background process: registrations, mirror, uploads, clearing, tenants, each in a thread of its own.
+"""The loops of the background process: registrations, mirror, uploads, clearing, tenants, exports, cards, each in its own thread.
 
 A slow mirror must not hold up registrations, so they share nothing but the wake-up.
 """
@@ -16,6 +16,8 @@ from typing import Protocol, TypeVar
 
 import structlog
 
+from registrar_server.application.audit_export import AuditExporting
+from registrar_server.application.cards.storing import CardStoring
 from registrar_server.application.clearing import Clearing
 from registrar_server.application.mirroring import Mirroring
 from registrar_server.application.ports.clock import Clock
@@ -33,7 +35,11 @@ Work = TypeVar("Work")
 _IDLE_SECONDS = 1.0
 """How often a loop looks for itself: what another machine committed wakes nobody here."""
 _CLEARING_SECONDS = 60.0
+_EXPORTING_SECONDS = 5.0
+_CARDS_SECONDS = 5.0
 _AT_ONCE = 4
+_GATHERING_SECONDS = 0.1
+"""How long the mirror lets changes come together: what follows each other within that time is written to MLflow once."""
 
 
 class Leasing(Protocol[Work]):
@@ -72,6 +78,8 @@ class Background:
         finishing: UploadFinishing,
         clearing: Clearing,
         provisioning: Provisioning,
+        exporting: AuditExporting | None = None,
+        card_storing: CardStoring | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -90,7 +98,12 @@ class Background:
             ),
             self._loop(
                 "mirroring",
-                self._leased(mirroring, lambda t: t.mirror.is_any_due, lambda task: task.model_uid),
+                self._leased(
+                    mirroring,
+                    lambda t: t.mirror.is_any_due,
+                    lambda task: task.model_uid,
+                    gathering_seconds=_GATHERING_SECONDS,
+                ),
                 _IDLE_SECONDS,
             ),
             self._loop(
@@ -105,6 +118,10 @@ class Background:
             self._loop("clearing", lambda _: clearing.work() > 0, _CLEARING_SECONDS),
             self._loop("provisioning", lambda _: provisioning.work(), _CLEARING_SECONDS),
         ]
+        if exporting is not None:
+            self._loops.append(self._loop("exporting", lambda _: exporting.work(), _EXPORTING_SECONDS))
+        if card_storing is not None:
+            self._loops.append(self._loop("cards", lambda _: card_storing.work(), _CARDS_SECONDS))
         self._threads = [
             threading.Thread(target=self._run, args=(loop,), name=loop.name, daemon=True) for loop in self._loops
         ]
@@ -160,10 +177,13 @@ class Background:
         leasing: Leasing[Work],
         is_any_due: Callable[[Transaction], Callable[[datetime], bool]],
         uid: Callable[[Work], str],
+        *,
+        gathering_seconds: float = 0.0,
     ) -> _Step:
         """Look without a lock; if something is due, take as much as there are places and work on it side by side.
 
-        A slow task (a run's files may be large) keeps its own place only.
+        A slow task (a run's files may be large) keeps its own place only. `gathering_seconds`: who has had nothing to do
+        waits so long before it begins.
         """
         running: dict[str, Future[None]] = {}
         self._running.append(running)
@@ -185,6 +205,8 @@ class Background:
             with self._database.reading() as transaction:
                 if not is_any_due(transaction)(self._clock.now()):
                     return False
+            if gathering_seconds and not running:
+                self._is_stopping.wait(gathering_seconds)
             tasks = leasing.lease(free)
             for task in tasks:
                 before = running.get(uid(task))

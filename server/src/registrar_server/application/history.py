@@ -10,6 +10,7 @@ from registrar_server.application.ports.clock import Clock
 from registrar_server.application.ports.database import Database, Transaction
 from registrar_server.application.resolution import find_model, several_holders, version_absent, version_deleted
 from registrar_server.application.versions import side_by_side
+from registrar_server.domain.approvals import ApprovalSummary
 from registrar_server.domain.comparison import Comparison
 from registrar_server.domain.errors import InvalidRequest, RegistrarError, Violation
 from registrar_server.domain.lifecycle import AliasMove, Transition
@@ -87,9 +88,16 @@ class _Moment:
             stage=transition.to_stage if transition else Stage.NONE,
             stage_time=transition.time if transition else version.create_time,
             aliases=tuple(self._history.aliases(self._model.uid, version.number, until=self._until)),
+            approval=self._approval(version),
         )
         is_deleted = self._history.was_deleted(version.uid, until=self._until)
         return PastVersion(was, self._at, transition, alias_move, is_deleted)
+
+    def _approval(self, version: ModelVersion) -> ApprovalSummary | None:
+        if version.approval is None:
+            return None
+        asked = self._transaction.approvals.of_version(version.uid, self._until)
+        return asked[-1].summary if asked else None
 
     def _find(self, ref: VersionRef) -> tuple[ModelVersion | None, AliasMove | None]:
         """The version, still as it is now, and the move of the alias that named it."""

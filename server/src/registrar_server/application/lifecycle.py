@@ -1,4 +1,4 @@
-"""Use cases about stages: move, roll back, remember."""
+"""Use cases about stages: move under policy, roll back, remember."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from registrar_server.application.authorization import require_right
+from registrar_server.application.governance.approval_standing import use_approval
+from registrar_server.application.governance.standing import require_standing, standing_document
 from registrar_server.application.mutations import Mutation, Mutations
 from registrar_server.application.ports.database import Change, Database, Transaction
 from registrar_server.application.resolution import (
@@ -29,22 +31,24 @@ from registrar_server.domain.lifecycle import (
     require_legal,
     rollback_candidates,
 )
+from registrar_server.domain.policies import FailedGate, MoveTarget, Standing
 from registrar_server.domain.values import ByNumber, ModelKey, Stage, VersionRef
 from registrar_server.domain.versions import ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
 class StageChanged:
-    """The version that moved, those that it displaced, and the move's event (0: nothing changed)."""
+    """The version that moved, those that it displaced, the move's event (0: nothing changed), and what it overrode."""
 
     version: ModelVersion
     displaced: tuple[ModelVersion, ...]
     sequence: int
+    overridden: Sequence[FailedGate] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MoveRequest:
-    """What TransitionStage asks for. `expected_holder`: 0 nobody, None whoever."""
+    """What TransitionStage asks for. `expected_holder`: 0 nobody, None whoever; of several it must be one."""
 
     ref: VersionRef
     stage: Stage
@@ -52,6 +56,7 @@ class MoveRequest:
     expected_holder: int | None = None
     etag: str = ""
     is_validate_only: bool = False
+    is_break_glass: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class RollbackRequest:
     expected_holder: int | None = None
     to_number: int = 0
     is_validate_only: bool = False
+    is_break_glass: bool = False
 
 
 class Lifecycle:
@@ -74,7 +80,9 @@ class Lifecycle:
         self._verification = verification
 
     def transition(self, mutation: Mutation[StageChanged], request: MoveRequest) -> bytes:
-        """Move a version; the exclusive holder of the target stage is archived in the same transaction."""
+        """Move a version; who has to leave the target stage is archived in the same transaction."""
+        if request.is_break_glass:
+            require_right(mutation.caller, Right.BREAK_GLASS, request.ref.model)
 
         def action(transaction: Transaction, now: datetime) -> StageChanged:
             model = lock_model(transaction, request.ref.model)
@@ -90,8 +98,18 @@ class Lifecycle:
                 # Admission knows where it goes to; from where, only what was just locked says.
                 require_right(mutation.caller, Right.PROMOTE, request.ref.model, Target(stage=version.stage))
             _require_verified_artifact(version, request.stage)
-            move = _Move(mutation, request.comment, TransitionKind.REQUESTED, TransitionKind.DISPLACED, now)
-            return move.make(transaction, version, request.stage, holders)
+            target = MoveTarget(stage=request.stage)
+            standing = require_standing(transaction, version, target, now, is_break_glass=request.is_break_glass)
+            move = _Move(
+                mutation,
+                request.comment,
+                (TransitionKind.REQUESTED, TransitionKind.DISPLACED),
+                now,
+                standing,
+                is_break_glass=request.is_break_glass,
+                is_exclusive=_is_exclusive(request.stage) and standing.max_holders == 1,
+            )
+            return move.make(transaction, version, request.stage, _leaving(holders, standing.max_holders))
 
         return self._mutations.run(mutation, action, is_validate_only=request.is_validate_only)
 
@@ -99,8 +117,10 @@ class Lifecycle:
         """Put the version that was in production before back there, after its stored bytes were verified.
 
         Reading the bytes takes long, so it happens before the transaction; that decides again under the lock and
-        accepts only the bundle that was verified.
+        accepts only the bundle that was verified. Of several in production, all others leave it.
         """
+        if request.is_break_glass:
+            require_right(mutation.caller, Right.BREAK_GLASS, request.model)
         with self._database.reading() as transaction:
             # A replay has nothing left to go back to: it is answered before anything is looked for.
             key = None if request.is_validate_only else mutation.key
@@ -116,10 +136,26 @@ class Lifecycle:
             lock_model(transaction, request.model)
             version, holders = _rollback_target(transaction, request)
             if version.uid != target.uid:
-                current = holders[0].number if holders else 0
-                raise _holder_changed(Stage.PRODUCTION, current)
-            move = _Move(mutation, request.comment, TransitionKind.ROLLED_BACK_TO, TransitionKind.ROLLED_BACK_FROM, now)
-            return move.make(transaction, version, Stage.PRODUCTION, holders)
+                raise _holder_changed(Stage.PRODUCTION, holders)
+            standing = require_standing(
+                transaction,
+                version,
+                MoveTarget(stage=Stage.PRODUCTION),
+                now,
+                is_break_glass=request.is_break_glass,
+                is_rollback=True,
+            )
+            move = _Move(
+                mutation,
+                request.comment,
+                (TransitionKind.ROLLED_BACK_TO, TransitionKind.ROLLED_BACK_FROM),
+                now,
+                standing,
+                is_break_glass=request.is_break_glass,
+                is_exclusive=True,
+            )
+            others = [holder for holder in holders if holder.uid != version.uid]
+            return move.make(transaction, version, Stage.PRODUCTION, others)
 
         return self._mutations.run(mutation, action, is_validate_only=request.is_validate_only)
 
@@ -140,28 +176,37 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True)
 class _Move:
-    """One change of stage with its displacements, history, audit entry and event."""
+    """One change of stage with its displacements, history, audit entry and event.
+
+    `kinds` are that of the version which moves, and that of those which it displaces.
+    """
 
     mutation: Mutation[StageChanged]
     comment: str
-    kind: TransitionKind
-    displaced_kind: TransitionKind
+    kinds: tuple[TransitionKind, TransitionKind]
     time: datetime
+    standing: Standing
+    is_break_glass: bool
+    is_exclusive: bool
 
     def make(
-        self, transaction: Transaction, version: ModelVersion, stage: Stage, holders: Sequence[ModelVersion]
+        self, transaction: Transaction, version: ModelVersion, stage: Stage, displaced: Sequence[ModelVersion]
     ) -> StageChanged:
         """Displace first: the database itself refuses two exclusive holders, even for a moment."""
-        displaced = [holder for holder in holders if holder.uid != version.uid]
-        moves = [self._transition(holder, Stage.ARCHIVED, self.displaced_kind, version.number) for holder in displaced]
+        kind, displaced_kind = self.kinds
+        moves = [self._transition(holder, Stage.ARCHIVED, displaced_kind, version.number) for holder in displaced]
         for holder in displaced:
             transaction.versions.set_stage(holder.uid, Stage.ARCHIVED, is_exclusive=False, time=self.time)
-        transaction.versions.set_stage(version.uid, stage, is_exclusive=_is_exclusive(stage), time=self.time)
-        moves.append(self._transition(version, stage, self.kind, 0))
+        transaction.versions.set_stage(version.uid, stage, is_exclusive=self.is_exclusive, time=self.time)
+        approval_id = self.standing.approval_id
+        move = self._transition(version, stage, kind, 0)
+        moves.append(replace(move, is_break_glass=self.is_break_glass, approval_id=approval_id))
         sequence = transaction.journal.record(self._change(version, stage, displaced))
         transaction.transitions.add(version.model_uid, [replace(move, sequence=sequence) for move in moves])
+        if approval_id:
+            use_approval(transaction, approval_id, sequence)
         after = [reread(transaction, holder.uid) for holder in displaced]
-        return StageChanged(reread(transaction, version.uid), tuple(after), sequence)
+        return StageChanged(reread(transaction, version.uid), tuple(after), sequence, self.standing.failed)
 
     def _transition(self, version: ModelVersion, stage: Stage, kind: TransitionKind, caused_by: int) -> Transition:
         return Transition(
@@ -177,7 +222,7 @@ class _Move:
         )
 
     def _change(self, version: ModelVersion, stage: Stage, displaced: Sequence[ModelVersion]) -> Change:
-        is_rollback = self.kind is TransitionKind.ROLLED_BACK_TO
+        is_rollback = self.kinds[0] is TransitionKind.ROLLED_BACK_TO
         numbers = [holder.number for holder in displaced]
         return Change(
             action="version.rolled_back" if is_rollback else "version.stage_changed",
@@ -189,7 +234,11 @@ class _Move:
             number=version.number,
             comment=self.comment,
             before={"stage": version.stage.value, "holders": numbers},
-            after={"stage": stage.value, "archived": numbers},
+            after={
+                "stage": stage.value,
+                "archived": numbers,
+                **standing_document(self.standing, is_break_glass=self.is_break_glass),
+            },
             request_id=self.mutation.request_id,
         )
 
@@ -198,15 +247,27 @@ def _is_exclusive(stage: Stage) -> bool:
     return stage in EXCLUSIVE_STAGES
 
 
+def _leaving(holders: Sequence[ModelVersion], max_holders: int) -> Sequence[ModelVersion]:
+    """Who has to leave a stage so that one more may come: those that have been there longest."""
+    by_time = sorted(holders, key=lambda holder: (holder.stage_time, holder.number))
+    return by_time[: max(0, len(by_time) + 1 - max_holders)]
+
+
 def _require_holder(stage: Stage, holders: Sequence[ModelVersion], expected: int | None) -> None:
-    current = holders[0].number if holders else 0
-    if expected is not None and expected != current:
-        raise _holder_changed(stage, current)
+    numbers = [holder.number for holder in holders] or [0]
+    if expected is not None and expected not in numbers:
+        raise _holder_changed(stage, holders)
 
 
-def _holder_changed(stage: Stage, current: int) -> RegistrarError:
-    holder = f"version {current} holds {stage.value}" if current else f"no version holds {stage.value}"
-    return RegistrarError(Reason.STAGE_HOLDER_CHANGED, holder, metadata={"stage": stage.value, "holder": str(current)})
+def _holder_changed(stage: Stage, holders: Sequence[ModelVersion]) -> RegistrarError:
+    numbers = ", ".join(str(holder.number) for holder in holders)
+    who = f"version{'s' if len(holders) > 1 else ''} {numbers}" if holders else "no version"
+    holds = "hold" if len(holders) > 1 else "holds"
+    return RegistrarError(
+        Reason.STAGE_HOLDER_CHANGED,
+        f"{who} {holds} {stage.value}",
+        metadata={"stage": stage.value, "holder": numbers or "0"},
+    )
 
 
 def _require_verified_artifact(version: ModelVersion, stage: Stage) -> None:
@@ -223,7 +284,8 @@ def _rollback_target(transaction: Transaction, request: RollbackRequest) -> tupl
     model = find_model(transaction, request.model)
     holders = transaction.versions.holders(model.uid, Stage.PRODUCTION)
     _require_holder(Stage.PRODUCTION, holders, request.expected_holder)
-    current = holders[0].number if holders else 0
+    last = max(holders, key=lambda holder: (holder.stage_time, holder.number), default=None)
+    current = last.number if last else 0
     candidates = rollback_candidates(transaction.transitions.production_history(model.uid), current)
     if request.to_number:
         candidates = [number for number in candidates if number == request.to_number]

@@ -13,7 +13,7 @@ import structlog
 from registrar_server.application.ports.clock import Clock
 from registrar_server.application.ports.database import Change, Database
 from registrar_server.domain.access import EVERYWHERE, Caller
-from registrar_server.domain.errors import Reason, RegistrarError
+from registrar_server.domain.errors import FailedPrecondition, Reason, RegistrarError
 from registrar_server.domain.values import ModelKey
 
 _log = structlog.get_logger()
@@ -22,6 +22,8 @@ BURST = 20
 PER_SECOND = 0.5
 """Of one caller: so many at once, and so many a second over time."""
 _CALLERS_REMEMBERED = 1_000
+_CONDITIONS = 20
+_CONDITION_CHARACTERS = 300
 
 # What is nobody's decision: the request could not be read, somebody else was faster by chance, or something is down.
 _NOT_DECIDED = frozenset(
@@ -88,6 +90,9 @@ class Refusals:
             tenant = caller.tenant if caller.access.sees(caller.tenant) else EVERYWHERE
         if omitted:
             wanted["omitted"] = omitted
+        if refusal.preconditions:
+            wanted["failed"] = [_condition(one) for one in refusal.preconditions[:_CONDITIONS]]
+            wanted["failed_count"] = len(refusal.preconditions)
         change = Change(
             action=attempt.action,
             caller=caller,
@@ -119,6 +124,11 @@ class Refusals:
             if len(self._callers) > _CALLERS_REMEMBERED:
                 self._callers.popitem(last=False)
             return allowance.take(self._now())
+
+
+def _condition(failed: FailedPrecondition) -> str:
+    """What did not hold, in short."""
+    return f"{failed.type} {failed.subject}: {failed.description}"[:_CONDITION_CHARACTERS]
 
 
 class _Allowance:

@@ -13,6 +13,8 @@ from datetime import timedelta
 
 import structlog
 
+from registrar_server.application.cards.prefill import CardPrefill, first_revision
+from registrar_server.application.evidence.plain import facts_digest
 from registrar_server.application.ports.clock import Clock
 from registrar_server.application.ports.database import Change, Database, RegistrationTask
 from registrar_server.application.ports.mlflow_registry import MlflowRegistry, NewVersion
@@ -20,6 +22,7 @@ from registrar_server.application.ports.signals import Signals
 from registrar_server.application.run_import import RunImport
 from registrar_server.application.versions import reread
 from registrar_server.domain.access import Caller
+from registrar_server.domain.cards import ModelCard
 from registrar_server.domain.errors import Reason, RegistrarError
 from registrar_server.domain.values import Parameter, VersionState
 from registrar_server.domain.versions import ModelVersion
@@ -64,6 +67,7 @@ class Registering:
         clock: Clock,
         signals: Signals,
         holder: str,
+        cards: CardPrefill,
     ) -> None:
         self._database = database
         self._mlflow = mlflow
@@ -71,6 +75,7 @@ class Registering:
         self._clock = clock
         self._signals = signals
         self._holder = holder
+        self._cards = cards
         self.failures: Counter[str] = Counter()
         """Attempts that failed so far, by reason."""
 
@@ -111,8 +116,9 @@ class Registering:
         numbered = self._number(task, version)
         for number in numbered.surplus:
             self._mlflow.delete_version(tenant, name, number)
+        own_card = self._cards.read_own(version)
         try:
-            self._make_ready(task, version, numbered.number)
+            self._make_ready(task, version, numbered.number, own_card)
         except RegistrarError as exc:
             if exc.reason is Reason.MLFLOW_DRIFT:
                 # Under this number there is another version here: whoever reads MLflow must not take this one for it.
@@ -149,7 +155,10 @@ class Registering:
                 found = sorted({*found, *self._mlflow.find_versions(tenant, name, version.uid)})
         return _Numbered(found[0], found[1:])
 
-    def _make_ready(self, task: RegistrationTask, version: ModelVersion, number: int) -> None:
+    def _make_ready(
+        self, task: RegistrationTask, version: ModelVersion, number: int, own_card: ModelCard | None
+    ) -> None:
+        card = first_revision(version, number, own_card, self._clock.now())
         with self._database.writing() as transaction:
             now = self._clock.now()
             transaction.models.lock(version.model)
@@ -164,7 +173,7 @@ class Registering:
             if not transaction.versions.set_ready(version.uid, number, now):
                 raise LeaseLost
             change = self._change("version.registered", version, number)
-            transaction.journal.record(
+            sequence = transaction.journal.record(
                 replace(
                     change,
                     after={
@@ -172,9 +181,12 @@ class Registering:
                         "manifest_digest": version.artifact.manifest_digest,
                         "semantic_version": version.facts.semantic_version,
                         "run_id": version.run_id,
+                        "card_digest": card.state.digest,
+                        "facts_digest": facts_digest(version.facts),
                     },
                 )
             )
+            transaction.cards.add(replace(card, sequence=sequence))
 
     def _settle_failure(self, task: RegistrationTask, error: RegistrarError, *, is_passing: bool | None = None) -> None:
         """Give a task back for later, or make its version FAILED with audit entry and event."""

@@ -7,20 +7,29 @@ row holds the request id, and MLflow's version carries the row's uid.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from registrar_server.application.artifacts import ById, find_bundle
 from registrar_server.application.authorization import Permit, model_not_found
+from registrar_server.application.compatibility import NO_ADVICE, Advice, advise
 from registrar_server.application.mlmodel import MLMODEL, MLMODEL_BYTES, parse_mlmodel
 from registrar_server.application.models import bring_into_being
 from registrar_server.application.mutations import Mutation
 from registrar_server.application.ports.bundle_store import BundleStore
 from registrar_server.application.ports.clock import Clock, new_uid
-from registrar_server.application.ports.database import Database, NewModel, NewVersion, StoredAnswer, Transaction
+from registrar_server.application.ports.database import (
+    Database,
+    NewModel,
+    NewVersion,
+    Origin,
+    StoredAnswer,
+    Transaction,
+)
 from registrar_server.application.ports.signals import Signals
 from registrar_server.application.quotas import Quota, require_within
-from registrar_server.application.resolution import require_tenant
+from registrar_server.application.requirements import missing_recommended, require_registrable
+from registrar_server.application.resolution import find_version, require_tenant
 from registrar_server.application.versions import reread
 from registrar_server.domain.access import Caller, Right
 from registrar_server.domain.bundles import Bundle
@@ -34,11 +43,16 @@ _POLL_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """The version, whether it was there before, and the event that made it READY (0: it is not yet, or was before)."""
+    """The version, whether it was there before, and the event that made it READY (0: it is not yet, or was before).
 
-    version: ModelVersion
-    is_existing: bool
-    sequence: int
+    None: it was only checked. Advice and recommendations are about what is READY or was checked.
+    """
+
+    version: ModelVersion | None
+    is_existing: bool = False
+    sequence: int = 0
+    advice: Advice = NO_ADVICE
+    missing_recommended: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +97,8 @@ class Registration:
         self._signals.wake_background()
         registered = self._wait(claimed.version_uid, request.wait_seconds, is_alive)
         answer = mutation.encode(registered)
-        if mutation.key is not None and registered.version.state is VersionState.READY:
+        is_ready = registered.version is not None and registered.version.state is VersionState.READY
+        if mutation.key is not None and is_ready:
             with self._database.writing() as transaction:
                 transaction.requests.answer(mutation.key, answer)
         return answer
@@ -120,11 +135,12 @@ class Registration:
             digest = content_digest(bundle.manifest_digest if bundle else "", request.facts)
             existing = transaction.versions.find_content(model_uid, digest) if request.is_same_content_reused else None
             if existing is not None and bundle is not None:
-                answer = b"" if request.is_validate_only else mutation.encode(Registered(existing, True, 0))
+                answer = b"" if request.is_validate_only else mutation.encode(Registered(existing, is_existing=True))
                 if key is not None:
                     transaction.requests.answer(key, answer)
                 return _Claimed(answer=answer)
             self._require_semantic_version_free(transaction, model_uid, request.facts.semantic_version)
+            checked = self._check(transaction, model_uid, request)
             version = NewVersion(
                 uid=uid,
                 model_uid=model_uid,
@@ -137,11 +153,29 @@ class Registration:
                 time=now,
             )
             transaction.versions.insert_pending(version)
+            provenance = request.facts.provenance
+            parent = find_version(transaction, provenance.parent).uid if provenance.parent else ""
+            transaction.lineage.record(Origin(uid, request.model.tenant, parent, provenance, now))
             require_within(transaction, request.model.tenant, Quota.VERSIONS)
             if request.is_validate_only:
                 transaction.discard()
-                return _Claimed(answer=b"")
+                return _Claimed(answer=mutation.encode(checked))
         return _Claimed(version_uid=uid)
+
+    def _check(self, transaction: Transaction, model_uid: str, request: RegisterRequest) -> Registered:
+        """Refuse what the schema or the signature forbids; the answer of a call that only checks."""
+        model, facts = request.model, request.facts
+        is_run_awaited = bool(request.run_artifact)
+        require_registrable(transaction, model, model_uid, facts, request.notes, is_run_awaited=is_run_awaited)
+        if not request.is_validate_only:
+            return Registered(None)
+        is_signature_known = facts.signature is not None or not is_run_awaited
+        schema = transaction.metadata_schemas.current(model.tenant)
+        return Registered(
+            None,
+            advice=advise(transaction, model_uid, facts.signature) if is_signature_known else NO_ADVICE,
+            missing_recommended=schema.missing_recommended(model.name, facts, request.notes),
+        )
 
     def _replay(self, transaction: Transaction, mutation: Mutation[Registered], stored: StoredAnswer) -> _Claimed:
         mutation.require_same_body(stored.body_digest)
@@ -202,18 +236,20 @@ class Registration:
         with self._database.reading() as transaction:
             version = reread(transaction, uid)
             failure = transaction.registrations.last_failure(uid)
-            sequence = transaction.journal.find_sequence(uid, "version.registered")
-        match version.state:
-            case VersionState.READY:
-                return Registered(version, False, sequence)
-            case VersionState.FAILED:
-                raise _failed(version)
-            case VersionState.PENDING:
-                if is_pending_enough:
-                    return Registered(version, False, 0)
-                if failure is not None:
-                    raise _unavailable(Reason(failure[0]), failure[1], uid)
-                return None
+            if version.state is VersionState.READY:
+                return Registered(
+                    version,
+                    sequence=transaction.journal.find_sequence(uid, "version.registered"),
+                    advice=advise(transaction, version.model_uid, version.facts.signature, before=version.number),
+                    missing_recommended=missing_recommended(transaction, version),
+                )
+        if version.state is VersionState.FAILED:
+            raise _failed(version)
+        if is_pending_enough:
+            return Registered(version)
+        if failure is not None:
+            raise _unavailable(Reason(failure[0]), failure[1], uid)
+        return None
 
 
 def _artifact(caller: Caller, request: RegisterRequest) -> ById:
@@ -227,7 +263,14 @@ def _unavailable(reason: Reason, message: str, uid: str) -> RegistrarError:
 
 def _failed(version: ModelVersion) -> RegistrarError:
     """The failure as the background process recorded it, under its own reason where that says more."""
-    passed_on = {Reason.RUN_NOT_FOUND, Reason.ARTIFACT_NOT_FOUND, Reason.SOURCE_NOT_ALLOWED, Reason.MLFLOW_DRIFT}
+    passed_on = {
+        Reason.RUN_NOT_FOUND,
+        Reason.ARTIFACT_NOT_FOUND,
+        Reason.SOURCE_NOT_ALLOWED,
+        Reason.MLFLOW_DRIFT,
+        Reason.SIGNATURE_BREAKING,
+        Reason.METADATA_INCOMPLETE,
+    }
     reason = Reason(version.failure_reason)
     return RegistrarError(
         reason if reason in passed_on else Reason.REGISTRATION_FAILED, version.failure, metadata={"uid": version.uid}

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from registrar_server.application.bundle_writer import BundleWriter, WritingBundle
 from registrar_server.application.mlmodel import MLMODEL, MLMODEL_BYTES, parse_mlmodel
-from registrar_server.application.ports.database import Database
+from registrar_server.application.ports.database import Database, Origin
 from registrar_server.application.ports.mlflow_registry import DatasetInput, MlflowRegistry, RunFacts, RunFile
+from registrar_server.application.requirements import require_registrable
 from registrar_server.application.versions import reread
 from registrar_server.domain import limits
 from registrar_server.domain.access import Caller
@@ -33,7 +34,7 @@ class RunImport:
     def take_in(self, version: ModelVersion, run_artifact: str, *, keep_lease: Callable[[], None]) -> None:
         """Give the version its bundle, and the run's facts where the caller said nothing else. Can be repeated.
 
-        RUN_NOT_FOUND, ARTIFACT_NOT_FOUND, SOURCE_NOT_ALLOWED. `keep_lease` is called at least once a block of 64 MiB.
+        RUN_NOT_FOUND, ARTIFACT_NOT_FOUND, SOURCE_NOT_ALLOWED, and what `require_registrable` refuses. `keep_lease` is called at least once a block of 64 MiB.
         """
         matched = RUN_ARTIFACT.fullmatch(run_artifact)
         if matched is None:
@@ -53,7 +54,12 @@ class RunImport:
             # Copying took long: whoever took the task over may have ended it, and what is READY never changes.
             if reread(transaction, version.uid).state is VersionState.PENDING:
                 digest = content_digest(bundle.manifest_digest, facts)
+                model = version.model
+                require_registrable(transaction, model, version.model_uid, facts, version.notes, is_run_awaited=False)
                 transaction.versions.set_artifact(version.uid, link, facts, digest)
+                transaction.lineage.complete(
+                    Origin(version.uid, model.tenant, "", facts.provenance, version.create_time)
+                )
 
     def _read_manifest(
         self, tenant: str, files: Sequence[RunFile], keep_lease: Callable[[], None]

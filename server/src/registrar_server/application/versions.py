@@ -10,6 +10,7 @@ from registrar_server.application.models import PURGE_AFTER
 from registrar_server.application.mutations import Mutation, Mutations
 from registrar_server.application.ports.database import Change, Database, Transaction
 from registrar_server.application.quotas import Quota, require_within
+from registrar_server.application.requirements import require_still_complete
 from registrar_server.application.resolution import (
     find_model,
     find_version,
@@ -89,6 +90,7 @@ class Versions:
             require_etag(etag, version.etag)
             values = {key: value for key, value in asdict(wanted).items() if value is not None}
             notes = replace(version.notes, **values)
+            require_still_complete(transaction, version, notes)
             transaction.versions.update_notes(version.uid, notes, now)
             before = {key: getattr(version.notes, key) for key in values}
             return self._record(transaction, mutation, version, now, "version.updated", before, values)

@@ -48,6 +48,10 @@ class Transition:
     time: datetime
     caused_by: int = 0
     sequence: int = 0
+    is_break_glass: bool = False
+    """Whether it was made against a policy, in an emergency."""
+    approval_id: str = ""
+    """Of the approval that it used; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,9 @@ class AliasMove:
     comment: str
     time: datetime
     sequence: int = 0
+    is_break_glass: bool = False
+    approval_id: str = ""
+    """See `Transition`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,3 +157,13 @@ def _subproof(earlier: int, begin: int, end: int, node_of: NodeOf, *, is_whole: 
 def _split(count: int) -> int:
     """The largest power of two below `count`, which is more than one."""
     return 1 << (count - 1).bit_length() - 1
+
+
+def peaks_of(size: int, node_of: NodeOf) -> list[bytes]:
+    """The roots of the complete trees that make up the first `size` leaves, the largest first; see `append`."""
+    found, begin = [], 0
+    for level in reversed(range(size.bit_length())):
+        if size >> level & 1:
+            found.append(node_of(level, begin >> level))
+            begin += 1 << level
+    return found

@@ -38,6 +38,17 @@ class Facet(StrEnum):
     FLAVOR = "flavor"
     DATA_DIGEST = "data_digest"
     ALIAS = "alias"
+    DATA_URI = "data_uri"
+    DATA_NAME = "data_name"
+    GIT_DIRTY = "git_dirty"
+    GIT_REPOSITORY = "git_repository"
+    CI_BUILD = "ci_build"
+    IMAGE = "image"
+    LOCK_DIGEST = "lock_digest"
+    PARENT = "parent"
+    RISK_LEVEL = "risk_level"
+    RISK_ASSESSMENT = "risk_assessment"
+    APPROVAL = "approval"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 
 # semver.org, "Is there a suggested regular expression"; build metadata is left out, it does not order.
 _IDENTIFIER = r"(?:0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
@@ -30,6 +31,14 @@ CORE_CHARACTERS = 3 * _DIGITS + 2
 RELEASE = "~"
 """What follows it in the key of a release."""
 _LOWEST, _HIGHEST = "", "~"
+
+
+class Step(StrEnum):
+    """Which number rises from one version to the next."""
+
+    MAJOR = "major"
+    MINOR = "minor"
+    PATCH = "patch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,28 @@ class SemanticVersion:
         if not self.pre_release:
             return core + RELEASE
         return core + "".join(map(_identifier_key, self.pre_release.split(".")))
+
+    def next(self, step: Step) -> SemanticVersion:
+        """The release that comes next. As npm's `inc`: that of a pre-release may be the one that it comes before."""
+        major, minor, patch = self.core
+        match step:
+            case Step.MAJOR:
+                is_before = self.pre_release and not minor and not patch
+                return SemanticVersion(major if is_before else major + 1, 0, 0)
+            case Step.MINOR:
+                is_before = self.pre_release and not patch
+                return SemanticVersion(major, minor if is_before else minor + 1, 0)
+            case Step.PATCH:
+                return SemanticVersion(major, minor, patch if self.pre_release else patch + 1)
+
+    def may_break(self, earlier: SemanticVersion) -> bool:
+        """Whether its numbers tell callers of an earlier version to expect a break: of 0.y.z the minor does."""
+        kept = 2 if earlier.major == 0 else 1
+        return self.core[:kept] > earlier.core[:kept]
+
+    def __str__(self) -> str:
+        core = f"{self.major}.{self.minor}.{self.patch}"
+        return f"{core}-{self.pre_release}" if self.pre_release else core
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from registrar_server.domain.approvals import ApprovalSummary
 from registrar_server.domain.values import ModelKey, Parameter, RiskLevel, Stage, VersionRef, VersionState
 
 
@@ -133,6 +134,8 @@ class ModelVersion:
     aliases: tuple[str, ...] = ()
     delete_time: datetime | None = None
     purge_time: datetime | None = None
+    approval: ApprovalSummary | None = None
+    """Of the latest approval; None: there was none."""
 
     @property
     def etag(self) -> str:

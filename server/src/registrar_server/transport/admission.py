@@ -244,6 +244,7 @@ class _Demand:
         self._subjects = tuple(_subjects(described.input_type, (), is_meant=True)) if described is not None else ()
         self._has_stage = self._right is Right.PROMOTE and "stage" in fields
         self._has_alias = self._right is Right.MOVE_ALIAS and "alias" in fields
+        self._has_approver_role = self._right is Right.APPROVE and "approver_role" in fields
         self._tenant_path = _tenant_path(described.input_type) if described is not None else None
 
     @property
@@ -270,7 +271,10 @@ class _Demand:
                 self._check_models(request, caller)
             case pb.ACCESS_SCOPE_LIST:
                 tenant = self._tenant(request, caller)
-                require_right_somewhere(caller, self._right, tenant)
+                if tenant == EVERYWHERE:
+                    require_right_anywhere(caller, self._right)
+                else:
+                    require_right_somewhere(caller, self._right, tenant)
                 self._authentication.require_usable(tenant)
             case pb.ACCESS_SCOPE_TENANT:
                 self._check_tenant(self._tenant(request, caller), caller)
@@ -320,6 +324,8 @@ class _Demand:
             return Target(stage=stage_of(request.stage))
         if self._has_alias:
             return Target(alias=request.alias)
+        if self._has_approver_role:
+            return Target(approver_role=request.approver_role)
         return ANYTHING if self._stage is None else Target(stage=self._stage)
 
     def _tenant(self, request: Any, caller: Caller) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -84,10 +85,29 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
     Reason.TOKEN_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Reason.AUDIT_ENTRY_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Reason.AUDIT_ALTERED: grpc.StatusCode.DATA_LOSS,
+    Reason.POLICY_NOT_MET: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.POLICY_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.POLICY_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.APPROVAL_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.APPROVAL_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.APPROVAL_NOT_REQUIRED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.APPROVAL_CLOSED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.APPROVAL_OUT_OF_ORDER: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.FOUR_EYES: grpc.StatusCode.PERMISSION_DENIED,
+    Reason.DECIDED_BEFORE: grpc.StatusCode.PERMISSION_DENIED,
+    Reason.PEOPLE_ONLY: grpc.StatusCode.PERMISSION_DENIED,
+    Reason.COMMENT_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.CARD_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.CARD_MALFORMED: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.SIGNATURE_BREAKING: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.METADATA_INCOMPLETE: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.DATASET_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
 }
 
-# What is sent of a list of violations: trailers larger than a few kilobytes are refused by clients and proxies.
-_DETAILS_BYTES = 6_000
+# Trailers of more than 8 KiB are refused by clients and proxies, now and then or always; some room is for other entries.
+_TRAILERS_BYTES = 7_000
+_ENTRY_BYTES = 650
+"""An entry of a list of violations has at most so many."""
 _MESSAGE_BYTES = 800
 
 
@@ -104,13 +124,12 @@ def to_status(error: RegistrarError) -> grpc.Status:
             metadata={key: _cut(value, 500) for key, value in error.metadata.items()},
         ),
     )
+    # The message is sent twice, once of them percent-encoded.
+    left_bytes = _TRAILERS_BYTES - status.ByteSize() - len(quote(status.message))
     if error.violations:
-        _pack(status, _bad_request(error))
+        _pack(status, _bad_request(error, left_bytes))
     if error.preconditions:
-        failure = error_details_pb2.PreconditionFailure()
-        for condition in error.preconditions:
-            failure.violations.add(type=condition.type, subject=condition.subject, description=condition.description)
-        _pack(status, failure)
+        _pack(status, _precondition_failure(error, left_bytes))
     if error.quotas:
         exceeded = error_details_pb2.QuotaFailure()
         for quota in error.quotas:
@@ -123,15 +142,29 @@ def to_status(error: RegistrarError) -> grpc.Status:
     return rpc_status.to_status(status)
 
 
-def _bad_request(error: RegistrarError) -> error_details_pb2.BadRequest:
+def _bad_request(error: RegistrarError, size_bytes: int) -> error_details_pb2.BadRequest:
     """Every violation, as far as a trailer can carry them; the last entry says how many were left out."""
     details = error_details_pb2.BadRequest()
     for index, violation in enumerate(error.violations):
-        if details.ByteSize() > _DETAILS_BYTES:
+        if details.ByteSize() > size_bytes - _ENTRY_BYTES:
             left = len(error.violations) - index
             details.field_violations.add(field="", description=f"{left} more violations do not fit here")
             break
         details.field_violations.add(field=_cut(violation.field, 300), description=_cut(violation.description, 300))
+    return details
+
+
+def _precondition_failure(error: RegistrarError, size_bytes: int) -> error_details_pb2.PreconditionFailure:
+    """Every condition, as far as a trailer can carry them; the last entry says how many were left out."""
+    details = error_details_pb2.PreconditionFailure()
+    for index, condition in enumerate(error.preconditions):
+        if details.ByteSize() > size_bytes - _ENTRY_BYTES:
+            left = len(error.preconditions) - index
+            details.violations.add(type=condition.type, description=f"{left} more conditions do not fit here")
+            break
+        details.violations.add(
+            type=condition.type, subject=_cut(condition.subject, 300), description=_cut(condition.description, 300)
+        )
     return details
 
 

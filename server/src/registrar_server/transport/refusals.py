@@ -19,7 +19,21 @@ from registrar_server.transport.handlers import Handler, behaviour_of, served_by
 _WORDS = re.compile(r"(?<!^)(?=[A-Z])")
 _COMMENT_CHARACTERS = 1_000
 # What tells one attempt from another and is short; never what holds a payload.
-_TOLD = ("stage", "role", "member", "name", "id", "upload_id", "artifact_id", "semantic_version", "expected_holder")
+_TOLD = (
+    "stage",
+    "role",
+    "member",
+    "name",
+    "id",
+    "upload_id",
+    "artifact_id",
+    "semantic_version",
+    "expected_holder",
+    "approval_id",
+    "approver_role",
+    "decision",
+    "break_glass",
+)
 
 
 class RefusalRecorder:

@@ -19,6 +19,10 @@ from registrar.v1 import (
     audit_service_pb2_grpc,
     lifecycle_service_pb2,
     lifecycle_service_pb2_grpc,
+    lineage_service_pb2,
+    lineage_service_pb2_grpc,
+    model_card_service_pb2,
+    model_card_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
     model_version_service_pb2,
@@ -29,10 +33,14 @@ from registrar_server.application.aliases import Aliases
 from registrar_server.application.artifacts import Artifacts
 from registrar_server.application.audit import Audit
 from registrar_server.application.authentication import Authentication
+from registrar_server.application.cards.cards import Cards
 from registrar_server.application.downloads import Downloads
 from registrar_server.application.event_tail import EventTail
+from registrar_server.application.evidence.export import Evidence
+from registrar_server.application.governance.governance import Governance
 from registrar_server.application.history import History
 from registrar_server.application.lifecycle import Lifecycle
+from registrar_server.application.lineage import Lineages
 from registrar_server.application.models import Models
 from registrar_server.application.ports.metrics import Metrics
 from registrar_server.application.refusals import Refusals
@@ -63,7 +71,9 @@ from registrar_server.transport.replies import add_service, sends_bytes
 from registrar_server.transport.services.admin import AdminServicer
 from registrar_server.transport.services.artifacts import ArtifactServicer
 from registrar_server.transport.services.audit import AuditServicer
+from registrar_server.transport.services.cards import ModelCardServicer
 from registrar_server.transport.services.lifecycle import LifecycleServicer
+from registrar_server.transport.services.lineage import LineageServicer
 from registrar_server.transport.services.models import ModelServicer
 from registrar_server.transport.services.versions import ModelVersionServicer
 from registrar_server.transport.streams import Slots
@@ -75,6 +85,8 @@ SERVICE_NAMES = tuple(
         (model_version_service_pb2.DESCRIPTOR, "ModelVersionService"),
         (artifact_service_pb2.DESCRIPTOR, "ArtifactService"),
         (lifecycle_service_pb2.DESCRIPTOR, "LifecycleService"),
+        (lineage_service_pb2.DESCRIPTOR, "LineageService"),
+        (model_card_service_pb2.DESCRIPTOR, "ModelCardService"),
         (audit_service_pb2.DESCRIPTOR, "AuditService"),
         (admin_service_pb2.DESCRIPTOR, "AdminService"),
     )
@@ -97,7 +109,11 @@ class UseCases:
     registration: Registration
     aliases: Aliases
     lifecycle: Lifecycle
+    cards: Cards
+    governance: Governance
+    lineages: Lineages
     audit: Audit
+    evidence: Evidence
     refusals: Refusals
     artifacts: Artifacts
     uploads: Uploads
@@ -235,13 +251,17 @@ class RegistrarServer:
             waits=waits,
         )
         models = ModelServicer(use_cases.models, replies)
-        lifecycle = LifecycleServicer(use_cases.lifecycle, downloads)
+        lifecycle = LifecycleServicer(use_cases.lifecycle, use_cases.governance, downloads)
         add_models = model_service_pb2_grpc.add_ModelServiceServicer_to_server
         add_versions = model_version_service_pb2_grpc.add_ModelVersionServiceServicer_to_server
         add_service(add_models, models, self._grpc, sends_bytes)
         add_service(add_versions, versions, self._grpc, sends_bytes)
         lifecycle_service_pb2_grpc.add_LifecycleServiceServicer_to_server(lifecycle, self._grpc)
-        audit = AuditServicer(use_cases.audit, downloads, stall_seconds=self._stall_seconds)
+        lineage = LineageServicer(use_cases.lineages)
+        lineage_service_pb2_grpc.add_LineageServiceServicer_to_server(lineage, self._grpc)
+        cards = ModelCardServicer(use_cases.cards)
+        model_card_service_pb2_grpc.add_ModelCardServiceServicer_to_server(cards, self._grpc)
+        audit = AuditServicer(use_cases.audit, use_cases.evidence, downloads, stall_seconds=self._stall_seconds)
         audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audit, self._grpc)
 
 

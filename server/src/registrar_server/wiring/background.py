@@ -13,11 +13,14 @@ import structlog
 from registrar_server.adapters.database.engine import SqlDatabase
 from registrar_server.adapters.local_signals import BackgroundSignals
 from registrar_server.adapters.mlflow_store import MlflowStoreRegistry
+from registrar_server.application.audit_export import AuditExporting, ExportSettings
 from registrar_server.application.background import Background
 from registrar_server.application.bundle_writer import BundleWriter
+from registrar_server.application.cards.prefill import CardPrefill
+from registrar_server.application.cards.storing import CardStoring
 from registrar_server.application.clearing import Clearing
 from registrar_server.application.mirroring import Mirroring
-from registrar_server.application.ports.clock import SystemClock
+from registrar_server.application.ports.clock import Clock, SystemClock
 from registrar_server.application.ports.mlflow_registry import MlflowRegistry
 from registrar_server.application.provisioning import Provisioning
 from registrar_server.application.registering import Registering
@@ -27,7 +30,7 @@ from registrar_server.config import Config
 from registrar_server.domain.errors import RegistrarError
 from registrar_server.mlflow_environment import write_mlflow_environment
 from registrar_server.wiring.metrics import CountsFailures, open_metrics
-from registrar_server.wiring.resources import open_database, open_store
+from registrar_server.wiring.resources import open_audit_store, open_checkpoints, open_database, open_store
 
 _log = structlog.get_logger()
 
@@ -47,12 +50,17 @@ def build_background(config: Config, run_directory: Path, stack: ExitStack) -> t
     threading.Thread(target=_open_mlflow, args=(mlflow, config), name="mlflow", daemon=True).start()
     holder = f"{node}:{secrets.token_hex(8)}"
     runs = RunImport(database, mlflow, BundleWriter(database, store, clock))
-    registering = Registering(database, mlflow, runs, clock, signals, holder)
+    cards = CardPrefill(database, store)
+    registering = Registering(database, mlflow, runs, clock, signals, holder, cards)
     mirroring = Mirroring(database, mlflow, clock, holder)
     finishing = UploadFinishing(database, store, clock, signals, holder)
     clearing = Clearing(database, store, clock)
     provisioning = Provisioning(database, mlflow, clock)
-    background = Background(database, clock, registering, mirroring, finishing, clearing, provisioning)
+    exporting = _open_exporting(config, database, clock, holder, stack)
+    card_storing = CardStoring(database, store, clock)
+    background = Background(
+        database, clock, registering, mirroring, finishing, clearing, provisioning, exporting, card_storing
+    )
     metrics = open_metrics(config, run_directory)
     if metrics is not None:
         workers: dict[str, CountsFailures] = {
@@ -60,9 +68,21 @@ def build_background(config: Config, run_directory: Path, stack: ExitStack) -> t
             "mirroring": mirroring,
             "finishing": finishing,
         }
+        if exporting is not None:
+            workers["exporting"] = exporting
         metrics.watch_background(background, workers, database)
         metrics.start(stack)
     return background, signals
+
+
+def _open_exporting(
+    config: Config, database: SqlDatabase, clock: Clock, holder: str, stack: ExitStack
+) -> AuditExporting | None:
+    """What exports the audit; None: it is not to be exported."""
+    if not config.audit_export_seconds:
+        return None
+    settings = ExportSettings(config.audit_export_seconds, config.audit_retention_days)
+    return AuditExporting(database, open_audit_store(config, stack), open_checkpoints(config), clock, holder, settings)
 
 
 def node_id(data_directory: Path) -> str:
@@ -103,3 +123,4 @@ def _release_leases(database: SqlDatabase, node: str) -> None:
         transaction.registrations.release(node)
         transaction.mirror.release(node)
         transaction.uploads.release(node)
+        transaction.audit_exports.release(node)

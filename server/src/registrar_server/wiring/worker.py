@@ -12,10 +12,14 @@ from registrar_server.application.aliases import Aliases
 from registrar_server.application.artifacts import Artifacts
 from registrar_server.application.audit import Audit
 from registrar_server.application.bundle_writer import BundleWriter
+from registrar_server.application.cards.cards import Cards
 from registrar_server.application.downloads import Downloads
 from registrar_server.application.event_tail import EventTail
+from registrar_server.application.evidence.export import Evidence
+from registrar_server.application.governance.governance import Governance
 from registrar_server.application.history import History
 from registrar_server.application.lifecycle import Lifecycle
+from registrar_server.application.lineage import Lineages
 from registrar_server.application.models import Models
 from registrar_server.application.mutations import Mutations
 from registrar_server.application.ports.clock import SystemClock
@@ -33,7 +37,7 @@ from registrar_server.config import Config
 from registrar_server.transport.server import RegistrarServer, ServerSettings, UseCases
 from registrar_server.wiring.authentication import open_authentication
 from registrar_server.wiring.instruments import open_instruments
-from registrar_server.wiring.resources import open_database, open_store
+from registrar_server.wiring.resources import open_checkpoints, open_database, open_store
 
 
 def build_worker(
@@ -57,6 +61,7 @@ def _build(
     store = open_store(config, stack, around=instruments.around("store"))
     signals = WorkerSignals(run_directory)
     stack.callback(signals.close)
+    checkpoints = open_checkpoints(config)
     mutations = Mutations(database, clock, signals)
     writer = BundleWriter(database, store, clock)
     verification = Verification(database, store, clock)
@@ -74,7 +79,11 @@ def _build(
         registration=Registration(database, store, clock, signals),
         aliases=Aliases(database, mutations),
         lifecycle=Lifecycle(database, mutations, verification),
-        audit=Audit(database),
+        governance=Governance.on(database, mutations, clock),
+        lineages=Lineages(database),
+        cards=Cards(database, mutations, store.uri),
+        audit=Audit(database, checkpoints),
+        evidence=Evidence(database, checkpoints),
         refusals=Refusals(database, clock),
         artifacts=Artifacts(database, writer),
         uploads=Uploads(database, store, clock, signals),

@@ -15,8 +15,13 @@ from registrar.aio.methods import listing, unary
 from registrar.aio.transfers import TransferCalls, from_thread, in_thread
 from registrar.calls import access as access_calls
 from registrar.calls import admin, aliases, bundles, lifecycle
+from registrar.calls import approvals as approval_calls
 from registrar.calls import audit as audit_calls
+from registrar.calls import cards as card_calls
+from registrar.calls import lineage as lineage_calls
 from registrar.calls import models as model_calls
+from registrar.calls import policies as policy_calls
+from registrar.calls import reviews as review_calls
 from registrar.calls import search as search_calls
 from registrar.calls import tenants as tenant_calls
 from registrar.calls import versions as version_calls
@@ -88,6 +93,37 @@ class Registry(TransferCalls):
     rollback = unary(lifecycle.rollback)
     transitions = listing(lifecycle.transitions)
 
+    create_policy = unary(policy_calls.create_policy)
+    policy = unary(policy_calls.policy)
+    policies = listing(policy_calls.policies)
+    policy_revisions = listing(policy_calls.policy_revisions)
+    update_policy = unary(policy_calls.update_policy)
+    delete_policy = unary(policy_calls.delete_policy)
+    test_policy = unary(policy_calls.test_policy)
+
+    request_approval = unary(approval_calls.request_approval)
+    decide_approval = unary(approval_calls.decide_approval)
+    approve = unary(approval_calls.approve)
+    reject = unary(approval_calls.reject)
+    withdraw_approval = unary(approval_calls.withdraw_approval)
+    approval = unary(approval_calls.approval)
+    approvals = listing(approval_calls.approvals)
+
+    comment = unary(review_calls.comment)
+    comments = listing(review_calls.comments)
+    report_check = unary(review_calls.report_check)
+    checks = listing(review_calls.checks)
+
+    card = unary(card_calls.card)
+    card_revisions = listing(card_calls.card_revisions)
+    update_card = unary(card_calls.update_card)
+    render_card = unary(card_calls.render_card)
+    parse_card = unary(card_calls.parse_card)
+
+    lineage = unary(lineage_calls.lineage)
+    metadata_schema = unary(lineage_calls.metadata_schema)
+    update_metadata_schema = unary(lineage_calls.update_metadata_schema)
+
     push = in_thread(blocking.Registry.push)
     upload = in_thread(blocking.Registry.upload)
     abort_upload = unary(bundles.abort_upload)
@@ -128,6 +164,8 @@ class Registry(TransferCalls):
     audit_proof = unary(audit_calls.audit_proof)
     verify_audit = in_thread(blocking.Registry.verify_audit)
     export_audit = in_thread(blocking.Registry.export_audit)
+    audit_key = unary(audit_calls.audit_key)
+    export_evidence = in_thread(blocking.Registry.export_evidence)
 
     async def __aenter__(self) -> Self:
         return self

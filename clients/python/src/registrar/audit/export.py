@@ -3,7 +3,7 @@
     {"registrar_audit":1,"tenant":"acme"}
     {"action":"version.registered",…,"position":1,"previous":"",…}
     {"action":"version.stage_changed",…,"position":2,"previous":"8f0c…",…}
-    {"head":{"last_hash":"…","root_hash":"…","tenant":"acme","tree_size":2}}
+    {"head":{"checkpoint":"…","last_hash":"…","root_hash":"…","tenant":"acme","tree_size":2}}
 
 JSON Lines in UTF-8, the oldest entry first, every line ended by a line feed. Whoever has the file needs nothing else to
 verify it.
@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
+from registrar.audit.notes import VerifierKey, parse_checkpoint, require_signed
 from registrar.audit_types import AuditHead
 from registrar.errors import InvalidArgument
 
@@ -32,12 +34,16 @@ def write_export(path: Path, head: AuditHead, contents: Iterable[bytes]) -> None
 
     Errors: OSError from the disk; what `contents` raises. Then `path` is as it was.
     """
+    beginning = canonical({"registrar_audit": FORMAT, "tenant": head.tenant}) + b"\n"
+    write_whole(path, chain([beginning], (content + b"\n" for content in contents), [_head_line(head)]))
+
+
+def write_whole(path: Path, blocks: Iterable[bytes]) -> None:
+    """Write a file as `write_export` does, of these bytes."""
     draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         with draft.open("xb") as file:
-            file.write(canonical({"registrar_audit": FORMAT, "tenant": head.tenant}) + b"\n")
-            file.writelines(content + b"\n" for content in contents)
-            file.write(canonical({"head": asdict(head)}) + b"\n")
+            file.writelines(blocks)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
@@ -47,14 +53,25 @@ def write_export(path: Path, head: AuditHead, contents: Iterable[bytes]) -> None
         raise
 
 
-def read_head(path: Path) -> AuditHead:
-    """A head that somebody kept: what `registrar audit head --json` printed, or the end of an earlier export.
+def read_head(path: Path, keys: Sequence[VerifierKey] = ()) -> AuditHead:
+    """A head that somebody kept: a checkpoint, what `registrar audit head --json` printed, the end of an earlier export.
 
-    Errors: InvalidArgument AUDIT_HEAD_UNREADABLE; OSError from the disk.
+    With keys, one of them must have signed it. Errors: InvalidArgument AUDIT_HEAD_UNREADABLE; DataLoss NOTE_NOT_SIGNED;
+    OSError from the disk.
     """
+    head = _read_head(path)
+    if keys:
+        require_signed(head, keys)
+    return head
+
+
+def _read_head(path: Path) -> AuditHead:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _HEAD_BYTES))
         end = file.read(_HEAD_BYTES)
+    checkpoint = parse_checkpoint(end.decode(errors="replace"))
+    if checkpoint is not None:
+        return checkpoint
     for text in (end, end.rstrip(b"\n").rpartition(b"\n")[2]):
         document = parsed(text)
         head = None if document is None else head_of(document.get("head", document))
@@ -72,20 +89,36 @@ def tenant_of(line: bytes) -> str | None:
     return tenant
 
 
+def entry_tenant_of(line: bytes) -> str | None:
+    """Whose audit an entry is in; None when it is none. Objects in a store have entries only."""
+    document = parsed(line)
+    tenant = None if document is None or "position" not in document else document.get("tenant")
+    return tenant if isinstance(tenant, str) else None
+
+
 def head_at_end(line: bytes) -> AuditHead | None:
     """The head of an export, by its last line; None when that is not as `write_export` writes it."""
     document = parsed(line)
     head = None if document is None else head_of(document.get("head"))
-    return None if head is None or line != canonical({"head": asdict(head)}) + b"\n" else head
+    return None if head is None or line != _head_line(head) else head
 
 
 def head_of(document: object) -> AuditHead | None:
     """A head in JSON; None when it is none."""
     match document:
-        case {"tenant": str(tenant), "tree_size": int(size), "root_hash": str(root), "last_hash": str(last)}:
-            return None if isinstance(size, bool) or size < 0 else AuditHead(tenant, size, root, last)
+        case {"tenant": str(tenant), "tree_size": int(size), "root_hash": str(root), "last_hash": str(last), **others}:
+            checkpoint = others.get("checkpoint", "")
+            if isinstance(size, bool) or size < 0 or not isinstance(checkpoint, str):
+                return None
+            return AuditHead(tenant, size, root, last, checkpoint)
         case _:
             return None
+
+
+def _head_line(head: AuditHead) -> bytes:
+    """One that is not signed says nothing of it."""
+    document = {name: value for name, value in asdict(head).items() if name != "checkpoint" or value}
+    return canonical({"head": document}) + b"\n"
 
 
 def parsed(line: bytes) -> Mapping[str, object] | None:

@@ -8,15 +8,17 @@ not fit what follows that.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
-from registrar.audit.export import LINE_BYTES, canonical, head_at_end, parsed, tenant_of
+from registrar.audit.export import LINE_BYTES, canonical, entry_tenant_of, head_at_end, parsed, tenant_of
 from registrar.audit.merkle import Frontier, leaf_hash
+from registrar.audit.notes import VerifierKey, require_signed
 from registrar.audit_types import AuditHead, AuditVerdict
-from registrar.errors import InvalidArgument
+from registrar.errors import DataLoss, InvalidArgument
 
 _PROGRESS_ENTRIES = 1_000
 _HASH = re.compile(r"(?:[0-9a-f]{64})?")
@@ -25,30 +27,44 @@ AuditProgress = Callable[[int], None]
 """Called now and then with how many entries were looked at so far, and at the end."""
 
 
-def verify_export(path: Path, *, kept: AuditHead | None = None, progress: AuditProgress | None = None) -> AuditVerdict:
+def verify_export(
+    path: Path,
+    *,
+    kept: AuditHead | None = None,
+    keys: Sequence[VerifierKey] = (),
+    progress: AuditProgress | None = None,
+) -> AuditVerdict:
     """Read an export from beginning to end; memory does not grow with it.
 
     `kept` is a head from before that the auditor has: then the export must begin with what that was made of. Its empty
-    fields are not looked at, but for the root. Errors: InvalidArgument when it is another tenant's; OSError.
+    fields are not looked at, but for the root. With keys, one of them must have signed the export's own head.
+
+    The entries alone, as a store has them, are an export too: `kept` must then be the head of all of them.
+    Errors: InvalidArgument when it is another tenant's; OSError.
     """
     with path.open("rb") as file:
-        lines = iter(partial(file.readline, LINE_BYTES), b"")
-        tenant = tenant_of(next(lines, b""))
+        lines: Iterator[bytes] = iter(partial(file.readline, LINE_BYTES), b"")
+        line = next(lines, b"")
+        tenant = tenant_of(line)
+        if tenant is not None:
+            line = next(lines, b"")
+        elif kept is not None and (tenant := entry_tenant_of(line)) is not None:
+            # A line that can be no head: the one that was kept takes its place.
+            lines = chain(lines, [b"\n"])
         if tenant is None:
             return _verdict(AuditHead("", 0, Frontier().root.hex(), ""), "does not begin as an export does")
         if kept is not None:
             check_tenant(kept, tenant)
-        chain = _Chain(tenant, kept)
-        line = next(lines, b"")
+        entries = _Chain(tenant, kept)
         while following := next(lines, b""):
-            if (altered := chain.add(line, following)) is not None:
-                return _verdict(chain.head, altered.problem, altered.position)
-            if progress is not None and chain.size % _PROGRESS_ENTRIES == 0:
-                progress(chain.size)
+            if (altered := entries.add(line, following)) is not None:
+                return _verdict(entries.head, altered.problem, altered.position)
+            if progress is not None and entries.size % _PROGRESS_ENTRIES == 0:
+                progress(entries.size)
             line = following
         if progress is not None:
-            progress(chain.size)
-        return chain.verdict(line)
+            progress(entries.size)
+        return entries.verdict(line, keys)
 
 
 def check_tenant(kept: AuditHead, tenant: str) -> None:
@@ -145,13 +161,30 @@ class _Chain:
             problem += f", and entry {entry.position} is not what follows it names"
         return _Altered(last.position, problem)
 
-    def verdict(self, line: bytes) -> AuditVerdict:
+    def verdict(self, line: bytes, keys: Sequence[VerifierKey]) -> AuditVerdict:
         """What comes of all, with the last line of the export."""
         head, told = self.head, head_at_end(line)
+        if self._kept is not None and line == b"\n":
+            return self._vouched_for(head, self._kept)
         if told is None:
             return _verdict(head, f"was cut off: its head does not follow entry {head.tree_size}")
-        if (altered := self._differs(head, told)) is not None:
+        if (altered := self._differs(head, replace(told, checkpoint=""))) is not None:
             return _verdict(head, altered.problem, altered.position)
+        try:
+            if keys:
+                require_signed(told, keys)
+        except DataLoss:
+            return _verdict(head, "has a head that is not signed with a key that was given")
+        return self._intact(head)
+
+    def _vouched_for(self, head: AuditHead, kept: AuditHead) -> AuditVerdict:
+        """What comes of entries alone: the head that was kept vouches for them, and for none behind it."""
+        if kept.tree_size < head.tree_size:
+            problem = f"is behind the {kept.tree_size} entries of the head that was kept, which vouches for no other"
+            return _verdict(head, problem, kept.tree_size + 1)
+        return self._intact(head)
+
+    def _intact(self, head: AuditHead) -> AuditVerdict:
         if self._foreign is not None:
             return _verdict(head, "is of another tenant", self._foreign)
         intact = AuditVerdict(is_intact=True, head=head, altered_position=None, problem="")

@@ -54,6 +54,16 @@ def audit_head(context: CallContext, *, tenant: str = "") -> Call[AuditHead]:
     return Call(context.audit.GetAuditHead, request, lambda response: head_from_proto(response.head))
 
 
+def audit_key(context: CallContext, *, tenant: str = "") -> Call[str]:
+    """The key that verifies the heads of a tenant's audit, for `registrar.audit.notes`; empty: they are not signed.
+
+    Ask for it when the registry is set up, and keep it: a key that comes with what it is to verify proves nothing.
+    Errors: PermissionDenied.
+    """
+    request = pb.GetAuditHeadRequest(tenant=tenant or context.tenant)
+    return Call(context.audit.GetAuditHead, request, lambda response: response.verifier_key)
+
+
 def audit_proof(
     context: CallContext,
     *,

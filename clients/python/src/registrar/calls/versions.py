@@ -9,13 +9,19 @@ from typing import Unpack
 from registrar.calls.call import Call, Listing, change, new_request_id
 from registrar.context import AnyModelRef, AnyVersionRef, CallContext
 from registrar.convert.access import time_to_proto
-from registrar.convert.results import comparison_from_proto, past_version_from_proto, version_from_proto
+from registrar.convert.results import (
+    advice_from_proto,
+    comparison_from_proto,
+    past_version_from_proto,
+    registered_from_proto,
+    version_from_proto,
+)
 from registrar.convert.values import documentation_to_proto, model_ref_to_proto, stage_to_proto, version_ref_to_proto
 from registrar.errors import InvalidArgument
 from registrar.fields import VersionFields
 from registrar.reference import VersionRef
 from registrar.registration import registration_request
-from registrar.types import Comparison, ModelVersion
+from registrar.types import Comparison, ModelVersion, RegistrationAdvice
 from registrar.v1 import model_version_service_pb2 as pb
 from registrar.values import Documentation, Stage
 
@@ -38,8 +44,10 @@ def register(
 ) -> Call[ModelVersion]:
     """Make a version of a committed bundle, or of an MLflow run's artifact (`runs:/<run id>/<path>`).
 
-    The model is made with its first version. Waits until the version has its number.
-    Errors: NotFound, InvalidArgument, FailedPrecondition, AlreadyExists (semantic version); Unavailable with the
+    The model is made with its first version. Waits until the version has its number. The version's `advice` suggests a
+    semantic version, by how the signature differs from the last one's, and names metadata that should be there.
+    Errors: NotFound, InvalidArgument, AlreadyExists (semantic version); FailedPrecondition, with the reason
+    SIGNATURE_BREAKING when the semantic version hides that the signature breaks callers; Unavailable with the
     reason REGISTRATION_PENDING when the time is up: repeat with the same `request_id`, or read it by its uid.
     """
     request = _registration(context, name, artifact_id, run_artifact, fields)
@@ -48,7 +56,7 @@ def register(
         context,
         context.versions.RegisterModelVersion,
         request,
-        lambda response: version_from_proto(response.model_version),
+        registered_from_proto,
         timeout_seconds=timeout_seconds,
         attempt_seconds=_ATTEMPT_SECONDS,
     )
@@ -61,11 +69,11 @@ def check(
     artifact_id: str | None = None,
     run_artifact: str | None = None,
     **fields: Unpack[VersionFields],
-) -> Call[None]:
-    """Check a registration and change nothing: raises what `register` would raise."""
+) -> Call[RegistrationAdvice]:
+    """Check a registration and change nothing: raises what `register` would raise, and answers what it would advise."""
     request = _registration(context, name, artifact_id, run_artifact, fields)
     request.validate_only = True
-    return Call(context.versions.RegisterModelVersion, request, lambda _: None)
+    return Call(context.versions.RegisterModelVersion, request, advice_from_proto)
 
 
 def _registration(

@@ -11,13 +11,20 @@ import typer
 import typer.core
 
 from registrar.cli import (
+    approvals,
     audit,
     catalogue,
+    evidence,
     fetch,
     governance,
+    lineage,
     login,
+    model_cards,
+    policies,
     publish,
+    reviews,
     roles,
+    schemas,
     search,
     status,
     tenants,
@@ -42,9 +49,14 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "get": catalogue.get,
     "list": catalogue.list_,
     "search": search.search,
+    "lineage": lineage.lineage,
     "compare": catalogue.compare,
     "promote": governance.promote,
     "rollback": governance.rollback,
+    "approve": approvals.approve,
+    "reject": approvals.reject,
+    "comment": reviews.comment,
+    "comments": reviews.comments,
     "history": governance.history,
     "update": catalogue.update,
     "delete": catalogue.delete,
@@ -57,10 +69,16 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 }
 _GROUPS = {
     "alias": governance.alias,
+    "approval": approvals.approval,
     "audit": audit.audit,
+    "card": model_cards.card,
+    "check": reviews.check,
+    "evidence": evidence.evidence,
+    "policy": policies.policy,
     "role": roles.role,
     "token": tokens.token,
     "tenant": tenants.tenant,
+    "schema": schemas.schema,
 }
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from registrar.audit.export import read_head
+from registrar.audit.notes import VerifierKey, read_keys
 from registrar.audit.verification import verify_export
 from registrar.audit_types import AuditHead, AuditOutcome, AuditVerdict
 from registrar.cli.arguments import parse_time
@@ -19,7 +21,7 @@ from registrar.cli.documents import print_json
 from registrar.cli.exits import tell
 from registrar.cli.session import AsJson, Quiet, Server, Tenant, open_registry
 from registrar.cli.text import plain
-from registrar.errors import DataLoss, InvalidArgument
+from registrar.errors import DataLoss, InvalidArgument, NotFound
 
 _LARGEST_PAGE = 1_000
 
@@ -77,15 +79,41 @@ def list_events(
 
 
 @audit.command("head")
-def head(*, server: Server = None, tenant: Tenant = None, as_json: AsJson = False) -> None:
+def head(
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", dir_okay=False, help="Keep it there, as the registry signed it."
+        ),
+    ] = None,
+    server: Server = None,
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
     """Say how far the audit goes.
 
-    Keep it, with --json, where nobody who runs the registry can change it: `registrar audit verify --head FILE` finds
-    whatever is changed before that point from then on.
+    Keep it, with --output or --json, where nobody who runs the registry can change it: `registrar audit verify --head
+    FILE` finds whatever is changed before that point from then on.
     """
     with open_registry(server, tenant) as registry:
         found = registry.audit_head()
+    if output is not None:
+        _keep(found, output)
     print_json(found) if as_json else print(head_card(found))
+
+
+@audit.command("key")
+def key(*, server: Server = None, tenant: Tenant = None, as_json: AsJson = False) -> None:
+    """Print the key that verifies heads of the audit.
+
+    Fetch it once, when the registry is set up, and keep it: a key that comes with what it is to verify proves nothing.
+    """
+    with open_registry(server, tenant) as registry:
+        found = registry.audit_key()
+    if not found:
+        raise NotFound("the registry has no key that signs heads", reason="AUDIT_HEAD_UNSIGNED")
+    print_json({"verifier_key": found}) if as_json else print(plain(found))
 
 
 @audit.command("verify")
@@ -108,6 +136,10 @@ def verify(
             help="A head, or an export, from before.",
         ),
     ] = None,
+    verifier_key: Annotated[
+        str,
+        typer.Option("--key", metavar="KEY", help="What `audit key` printed, or a file of such: heads must be signed."),
+    ] = "",
     root: Annotated[str, typer.Option("--root", metavar="HASH", help="Instead: the root of a head, with --size.")] = "",
     size: Annotated[int | None, typer.Option("--size", min=0, metavar="N", help="The entries of that head.")] = None,
     quiet: Quiet = False,
@@ -120,10 +152,13 @@ def verify(
     With a file: here, without any connection. Without one: the registry reads its own. Exit code 0 when it is; 7 when it
     is not: the first entry that was altered, removed, added or moved is named.
     """
-    kept = _kept(head_file, root, size)
+    keys = read_keys(verifier_key) if verifier_key else ()
+    if keys and head_file is None and file is None:
+        raise typer.BadParameter("--key needs a FILE or --head")
+    kept = _kept(head_file, keys, root, size)
     with Counter("checked", is_quiet=quiet) as counter:
         if file is not None:
-            verdict = verify_export(file, kept=kept, progress=counter.show)
+            verdict = verify_export(file, kept=kept, keys=keys, progress=counter.show)
         else:
             with open_registry(server, tenant) as registry:
                 verdict = registry.verify_audit(kept=kept, progress=counter.show)
@@ -196,14 +231,25 @@ def _time(text: str | None) -> datetime | None:
     return None if text is None else parse_time(text)
 
 
-def _kept(head_file: Path | None, root: str, size: int | None) -> AuditHead | None:
+def _kept(head_file: Path | None, keys: Sequence[VerifierKey], root: str, size: int | None) -> AuditHead | None:
     if bool(root) is not (size is not None):
         raise typer.BadParameter("--root and --size go together")
     if head_file is not None:
         if root:
             raise typer.BadParameter("either --head, or --root and --size")
-        return read_head(head_file)
+        return read_head(head_file, keys)
     return None if size is None else AuditHead("", size, root.lower(), "")
+
+
+def _keep(head: AuditHead, path: Path) -> None:
+    if not head.checkpoint:
+        raise NotFound(
+            "the registry has no key that signs heads; --json gives one unsigned", reason="AUDIT_HEAD_UNSIGNED"
+        )
+    try:
+        path.write_text(head.checkpoint, encoding="utf-8")
+    except OSError as exc:
+        raise InvalidArgument(f"{path} cannot be written: {exc.strerror}", reason="FILE_UNWRITABLE") from exc
 
 
 def _altered(verdict: AuditVerdict) -> DataLoss:

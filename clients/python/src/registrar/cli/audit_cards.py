@@ -44,7 +44,8 @@ def head_card(head: AuditHead) -> str:
     """How far an audit goes."""
     whose = "what concerns all tenants" if head.tenant == EVERYWHERE else f"tenant {head.tenant}"
     facts = [("entries", str(head.tree_size)), ("root", head.root_hash), ("last entry", head.last_hash or "-")]
-    return f"Audit of {plain(whose)}\n\n" + columns(facts, indent="  ")
+    signed = "".join(f"\n  {plain(line)}".rstrip(" ") for line in head.checkpoint.splitlines())
+    return f"Audit of {plain(whose)}\n\n" + columns(facts, indent="  ") + (f"\n{signed}" if signed else "")
 
 
 def proof_card(proof: AuditProof) -> str:

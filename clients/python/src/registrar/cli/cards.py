@@ -7,7 +7,17 @@ from datetime import datetime
 
 from registrar.amounts import exactly, moment, size
 from registrar.cli.text import ago, columns, number, pairs, plain, point_aligned, shortened
-from registrar.types import AliasMove, AsOf, Comparison, MetricComparison, Model, ModelVersion, ServerInfo, Transition
+from registrar.types import (
+    AliasMove,
+    ApprovalSummary,
+    AsOf,
+    Comparison,
+    MetricComparison,
+    Model,
+    ModelVersion,
+    ServerInfo,
+    Transition,
+)
 from registrar.values import Dataset, MetricGoal, Stage, VersionState
 
 _COMMENT_WIDTH = 48
@@ -130,6 +140,7 @@ def _facts(version: ModelVersion) -> Iterable[tuple[str, str]]:
         ("validated on", ", ".join(_dataset(d) for d in origin.validation_data)),
         ("parent", str(origin.parent or "")),
         ("risk", risk),
+        ("approval", _approval(version.approval) if version.approval else ""),
         ("card", version.documentation.model_card_uri),
         ("datasheet", version.documentation.datasheet_uri),
         ("drift monitor", version.drift_monitor_id),
@@ -152,6 +163,12 @@ def _as_of(as_of: AsOf) -> Iterable[tuple[str, str]]:
 
 def _decision(actor: str, time: datetime, what: str, why: str) -> str:
     return "   ".join(filter(None, (actor, exactly(time), what, why)))
+
+
+def _approval(summary: ApprovalSummary) -> str:
+    who = f"by {', '.join(summary.approved_by)}" if summary.approved_by else ""
+    when = moment(summary.approval_time) if summary.approval_time else ""
+    return "   ".join(filter(None, (summary.status, who, when, summary.notes)))
 
 
 def _dataset(dataset: Dataset) -> str:
@@ -197,25 +214,6 @@ def _parameter_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     return rows
 
 
-def transitions_table(transitions: Sequence[Transition]) -> str:
-    """One line a move."""
-    if not transitions:
-        return "No version has moved yet."
-    rows = [("WHEN", "VERSION", "FROM", "TO", "BY", "WHY")]
-    rows += [
-        (
-            ago(move.transition_time),
-            str(move.version),
-            move.from_stage,
-            move.to_stage,
-            move.actor,
-            shortened(_why(move), _COMMENT_WIDTH),
-        )
-        for move in transitions
-    ]
-    return columns(rows, right=(1,))
-
-
 def _why(move: Transition) -> str:
     if move.caused_by_version is None:
         return move.comment
@@ -235,7 +233,7 @@ def moves_table(moves: Sequence[AliasMove]) -> str:
             _number_or_dash(move.from_version),
             _number_or_dash(move.to_version),
             move.actor,
-            shortened(move.comment, _COMMENT_WIDTH),
+            shortened(f"break-glass: {move.comment}" if move.is_break_glass else move.comment, _COMMENT_WIDTH),
         )
         for move in moves
     ]

@@ -33,7 +33,9 @@ def version_fields(
         typer.Option("--slice", metavar="DIM=VALUE:METRIC=NUMBER", help="A metric on a part: region=eu:accuracy=0.91."),
     ] = None,
     description: Annotated[str, typer.Option("--description", "-d", metavar="TEXT", help="What is special.")] = "",
-    semantic_version: Annotated[str, typer.Option(metavar="1.2.3", help="Unique in the model.")] = "",
+    semantic_version: Annotated[
+        str, typer.Option(metavar="1.2.3|auto", help="Unique in the model; auto: what the registry suggests.")
+    ] = "",
     flavor: Annotated[Texts, typer.Option(metavar="NAME", help="MLflow flavor; else what `MLmodel` says.")] = None,
     run_id: Annotated[str, typer.Option(metavar="ID", help="MLflow run that made it.")] = "",
     git_commit: Annotated[str, typer.Option(metavar="HASH", help="Commit of the training code.")] = "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from enum import IntEnum
 
+from registrar.cli.gates import next_steps, refusal_lines
 from registrar.cli.text import plain
 from registrar.errors import Code, RegistrarError
 
@@ -28,7 +29,7 @@ MEANINGS = {
     ExitCode.OK: "done",
     ExitCode.UNEXPECTED: "unexpected failure, here or in the server",
     ExitCode.USAGE: "wrong use of the command line",
-    ExitCode.NOT_FOUND: "no such model, version, alias, file",
+    ExitCode.NOT_FOUND: "no such model, version, alias, file, policy",
     ExitCode.REFUSED: "refused: invalid, or not in the state for it",
     ExitCode.CONFLICT: "taken, or somebody else was faster: look again",
     ExitCode.UNAVAILABLE: "not reachable, busy or too slow: try later",
@@ -74,6 +75,8 @@ _HINTS = {
     "STORE_UNREACHABLE": "leave --direct out: then the bytes go through the registry",
     "STORE_REFUSED": "leave --direct out: then the bytes go through the registry",
     "METHOD_NOT_IMPLEMENTED": "ask who runs the registry for a newer one, or use an older client",
+    "NOTE_NOT_SIGNED": "give the key that signed it: old keys go on verifying what they signed, in one file with the new",
+    "AUDIT_HEAD_UNSIGNED": "whoever runs the registry sets REGISTRAR_AUDIT_SIGNING_KEY_FILE",
     "UPLOAD_COMMITTED": "`registrar delete` hides a version that was made of it",
     "UPLOAD_NOT_FOUND": "give the same command again",
     "UPLOAD_PENDING": "the registry goes on by itself: give the same command again later",
@@ -105,6 +108,20 @@ _HINTS = {
     "TOKEN_NOT_FOUND": "`registrar token list` shows them with their ids",
     "AUDIT_ALTERED": "keep what shows it, `registrar audit export FILE`, and tell who answers for the registry",
     "AUDIT_ENTRY_NOT_FOUND": "`registrar audit head` says how many entries there are",
+    "POLICY_NOT_FOUND": "`registrar policy list` shows the policies",
+    "POLICY_EXISTS": "`registrar policy apply` changes one; the name of a deleted policy is not given again",
+    "APPROVAL_NOT_FOUND": "`registrar approval list` shows them with their ids; `registrar approval request` asks for one",
+    "APPROVAL_EXISTS": "`registrar approval show {approval_id}` says where it stands",
+    "APPROVAL_NOT_REQUIRED": "nobody has to approve: `registrar promote` or `registrar alias set` moves it",
+    "APPROVAL_CLOSED": "`registrar approval show {approval_id}` says what became of it; `registrar approval request` asks anew",
+    "APPROVAL_OUT_OF_ORDER": "come again when {awaiting} has decided",
+    "FOUR_EYES": "somebody else who has the role must decide",
+    "DECIDED_BEFORE": "somebody else who has the role must decide",
+    "PEOPLE_ONLY": "`registrar login`, and decide as yourself",
+    "COMMENT_NOT_FOUND": "`registrar comments NAME` shows them with their ids",
+    "SIGNATURE_BREAKING": "give --semantic-version {suggested_semantic_version}, or keep what callers count on",
+    "METADATA_INCOMPLETE": "`registrar schema show` says what versions must have",
+    "DATASET_NOT_FOUND": "`registrar search 'data_digest = …'` finds versions by their data",
     "STORE_FULL": "the store has no room: tell who runs it",
 }
 
@@ -119,6 +136,18 @@ def exit_code_of(error: RegistrarError) -> ExitCode:
 
 def report(error: RegistrarError) -> ExitCode:
     """Tell about an error on stderr; answers the exit code."""
+    lines = refusal_lines(error) if error.reason == "POLICY_NOT_MET" else _message_lines(error)
+    if error.reason and error.reason != "UNREACHABLE":
+        shown = " ".join(f"{key}={plain(value)}" for key, value in sorted(error.metadata.items()))
+        lines.append(f"  reason: {error.reason}" + (f" ({shown})" if shown else ""))
+    lines += notes_of(error)
+    hints = next_steps(error) if error.reason == "POLICY_NOT_MET" else [_hint(error)]
+    lines += [f"  try: {plain(hint)}" for hint in hints if hint]
+    tell(*lines)
+    return exit_code_of(error)
+
+
+def _message_lines(error: RegistrarError) -> list[str]:
     details = [(v.field, v.description) for v in error.violations]
     details += [(f"{p.type} {p.subject}".strip(), p.description) for p in error.preconditions]
     details += [(q.subject, q.description) for q in error.quotas]
@@ -128,16 +157,7 @@ def report(error: RegistrarError) -> ExitCode:
         message = message.partition(f": {details[0][0]}")[0]
     elif all(description in message for _, description in details):
         details = []
-    lines = [f"error: {plain(message)}"]
-    lines += [f"  - {plain(subject)}: {plain(description)}" for subject, description in details]
-    if error.reason and error.reason != "UNREACHABLE":
-        shown = " ".join(f"{key}={plain(value)}" for key, value in sorted(error.metadata.items()))
-        lines.append(f"  reason: {error.reason}" + (f" ({shown})" if shown else ""))
-    lines += notes_of(error)
-    if hint := _hint(error):
-        lines.append(f"  try: {hint}")
-    tell(*lines)
-    return exit_code_of(error)
+    return [f"error: {plain(message)}", *(f"  - {plain(subject)}: {plain(text)}" for subject, text in details)]
 
 
 def _hint(error: RegistrarError) -> str:

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from registrar.cli.arguments import parse_time
-from registrar.cli.cards import moves_table, transitions_table
+from registrar.cli.cards import moves_table
 from registrar.cli.documents import print_json
-from registrar.cli.session import AsJson, Comment, Name, Ref, RequestId, Server, Tenant, open_registry
+from registrar.cli.gates import gates_card
+from registrar.cli.session import (
+    AsJson,
+    Comment,
+    Name,
+    Ref,
+    RequestId,
+    Server,
+    Since,
+    Tenant,
+    Until,
+    Yes,
+    confirm,
+    open_registry,
+)
+from registrar.cli.timeline import timeline_table
+from registrar.errors import Unimplemented
+from registrar.policy_types import FailedGate
 from registrar.types import Promotion
 from registrar.values import Stage
 
@@ -23,10 +41,14 @@ Alias = Annotated[str, typer.Argument(metavar="ALIAS", help="Alias, such as cham
 Expected = Annotated[
     int | None, typer.Option("--expected", metavar="N", help="Only if it points at version N now; 0: at none.")
 ]
-Since = Annotated[
-    str | None, typer.Option("--since", metavar="TIME", help="From then on: 2026-03-01, 2026-03-01T14:05, or 7d ago.")
+BreakGlass = Annotated[
+    bool,
+    typer.Option(
+        "--break-glass", help="In an emergency: against the policies. Marked in the history and in the audit."
+    ),
 ]
-Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only what was before.")]
+
+T = TypeVar("T")
 
 alias = typer.Typer(help="Point names at versions.", no_args_is_help=True)
 
@@ -38,6 +60,8 @@ def promote(
     comment: Comment = "",
     expected_holder: ExpectedHolder = None,
     dry_run: DryRun = False,
+    break_glass: BreakGlass = False,
+    yes: Yes = False,
     request_id: RequestId = None,
     server: Server = None,
     tenant: Tenant = None,
@@ -45,8 +69,10 @@ def promote(
 ) -> None:
     """Move a version to a stage.
 
-    Who held staging or production before is archived in the same moment.
+    Who held staging or production before is archived in the same moment. Where policies demand what does not hold, all of
+    it is named and nothing moves.
     """
+    _confirm_break_glass(f"Move {ref} to {to}", comment, is_wanted=break_glass, is_sure=yes or dry_run)
     with open_registry(server, tenant) as registry:
         promotion = registry.promote(
             ref,
@@ -54,6 +80,7 @@ def promote(
             comment=comment,
             expected_holder=expected_holder,
             validate_only=dry_run,
+            break_glass=break_glass,
             request_id=request_id,
         )
     _print_promotion(promotion, to, dry_run, as_json)
@@ -68,6 +95,8 @@ def rollback(
     comment: Comment = "",
     expected_holder: ExpectedHolder = None,
     dry_run: DryRun = False,
+    break_glass: BreakGlass = False,
+    yes: Yes = False,
     request_id: RequestId = None,
     server: Server = None,
     tenant: Tenant = None,
@@ -77,6 +106,7 @@ def rollback(
 
     The version that was in production before comes back there, its files verified first; the present one is archived.
     """
+    _confirm_break_glass(f"Roll {name} back", comment, is_wanted=break_glass, is_sure=yes or dry_run)
     with open_registry(server, tenant) as registry:
         promotion = registry.rollback(
             name,
@@ -84,6 +114,7 @@ def rollback(
             to_version=to,
             expected_holder=expected_holder,
             validate_only=dry_run,
+            break_glass=break_glass,
             request_id=request_id,
         )
     _print_promotion(promotion, Stage.PRODUCTION, dry_run, as_json)
@@ -97,26 +128,56 @@ def _print_promotion(promotion: Promotion, to: Stage, dry_run: bool, as_json: bo
     print(f"{promotion.version} would be {place}" if dry_run else f"{promotion.version} is {place}")
     for displaced in promotion.displaced:
         print(f"{displaced} would be archived" if dry_run else f"{displaced} is archived")
+    _print_overridden(promotion.overridden_gates)
+
+
+def _print_overridden(gates: Sequence[FailedGate]) -> None:
+    if gates:
+        print("Against what policies demand:")
+        print(gates_card(gates))
+
+
+def _confirm_break_glass(what: str, comment: str, *, is_wanted: bool, is_sure: bool) -> None:
+    if not is_wanted:
+        return
+    if not comment:
+        raise typer.BadParameter("--break-glass needs --comment: why it cannot wait for what the policies demand")
+    confirm(f"{what} against the policies? It is marked in the history and in the audit.", is_sure=is_sure)
 
 
 def history(
     *,
     name: Name,
-    version: Annotated[int | None, typer.Option("--version", metavar="N", help="Only this version's moves.")] = None,
+    version: Annotated[int | None, typer.Option("--version", metavar="N", help="Only of this version.")] = None,
     since: Since = None,
     until: Until = None,
     server: Server = None,
     tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
-    """List who moved what to which stage.
+    """List what happened to a model's versions.
 
-    The newest first.
+    Moves from stage to stage, moves of aliases, approvals, comments: who, when, why; the newest first.
     """
     start_time, end_time = _period(since, until)
     with open_registry(server, tenant) as registry:
         transitions = list(registry.transitions(name, version=version, start_time=start_time, end_time=end_time))
-    print_json({"transitions": transitions}) if as_json else print(transitions_table(transitions))
+        moves = list(registry.alias_history(name, start_time=start_time, end_time=end_time))
+        comments = _known_of(lambda: registry.comments(name, version=version, start_time=start_time, end_time=end_time))
+        approvals = _known_of(lambda: registry.approvals(name, version=version))
+    moves = [move for move in moves if version in {None, move.from_version, move.to_version}]
+    if as_json:
+        print_json({"transitions": transitions, "moves": moves, "comments": comments, "approvals": approvals})
+    else:
+        print(timeline_table(transitions, moves, comments, approvals, start_time=start_time, end_time=end_time))
+
+
+def _known_of(listed: Callable[[], Iterable[T]]) -> list[T]:
+    """What a server lists; nothing where it is too old to know of such things."""
+    try:
+        return list(listed())
+    except Unimplemented:
+        return []
 
 
 @alias.command("set")
@@ -127,15 +188,35 @@ def set_alias(
     version: Annotated[int, typer.Argument(metavar="VERSION", help="Number of the version to point at.")],
     expected: Expected = None,
     comment: Comment = "",
+    dry_run: DryRun = False,
+    break_glass: BreakGlass = False,
+    yes: Yes = False,
     request_id: RequestId = None,
     server: Server = None,
     tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
-    """Point an alias at a version, in one step."""
+    """Point an alias at a version, in one step.
+
+    Where policies demand what does not hold, all of it is named and the alias stays.
+    """
+    _confirm_break_glass(f"Point {name}@{alias} at {version}", comment, is_wanted=break_glass, is_sure=yes or dry_run)
     with open_registry(server, tenant) as registry:
-        pointed = registry.set_alias(name, alias, version, expected=expected, comment=comment, request_id=request_id)
-    print_json(pointed) if as_json else print(f"{pointed.name}@{alias} is {pointed}")
+        pointing = registry.set_alias(
+            name,
+            alias,
+            version,
+            expected=expected,
+            comment=comment,
+            validate_only=dry_run,
+            break_glass=break_glass,
+            request_id=request_id,
+        )
+    if as_json:
+        print_json(pointing)
+        return
+    print(f"{pointing.version.name}@{alias} {'would be' if dry_run else 'is'} {pointing.version}")
+    _print_overridden(pointing.overridden_gates)
 
 
 @alias.command("delete")

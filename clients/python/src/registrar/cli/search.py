@@ -31,7 +31,8 @@ def search(
     """Find versions of all models by a filter and by words.
 
     Fields are name, version, stage, alias, flavor, creator, create_time, update_time, semantic_version, git_commit,
-    run_id, data_digest, tags.KEY, metrics.NAME, slices.DIMENSION.VALUE.METRIC, parameters.NAME.
+    git_dirty, git_repository, ci_build, image, lock_digest, run_id, data_digest, data_uri, data_name, parent, risk_level,
+    risk_assessment, tags.KEY, metrics.NAME, slices.DIMENSION.VALUE.METRIC, parameters.NAME.
     """
     with open_registry(server, tenant) as registry:
         found = registry.search(filter_, query=text, order_by=order_by, page_size=min(limit + 1, _LARGEST_PAGE))

@@ -35,8 +35,10 @@ RequestId = Annotated[
     str | None,
     typer.Option("--request-id", metavar="ID", help="Repeating the command with the same id does it only once."),
 ]
-
-
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="From then on: 2026-03-01, 2026-03-01T14:05, or 7d ago.")
+]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only what was before.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, not even on a terminal.")]
 
 

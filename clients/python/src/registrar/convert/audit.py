@@ -45,7 +45,7 @@ def event_from_proto(message: audit_pb2.AuditEvent) -> AuditEvent:
 
 def head_from_proto(message: audit_pb2.AuditHead) -> AuditHead:
     """How far an audit goes."""
-    return AuditHead(message.tenant, message.tree_size, message.root_hash, message.last_hash)
+    return AuditHead(message.tenant, message.tree_size, message.root_hash, message.last_hash, message.checkpoint)
 
 
 def proof_from_proto(

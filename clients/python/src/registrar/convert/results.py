@@ -8,6 +8,7 @@ from datetime import datetime
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from registrar.convert.approvals import status_from_proto
 from registrar.convert.values import (
     documentation_from_proto,
     file_from_proto,
@@ -23,7 +24,7 @@ from registrar.convert.values import (
 )
 from registrar.types import (
     AliasMove,
-    Approval,
+    ApprovalSummary,
     Artifact,
     AsOf,
     CacheStatus,
@@ -37,6 +38,7 @@ from registrar.types import (
     MirrorStatus,
     Model,
     ModelVersion,
+    RegistrationAdvice,
     ServerInfo,
     Transition,
     VerifiedFile,
@@ -50,17 +52,12 @@ from registrar.v1 import (
     model_version_pb2,
     model_version_service_pb2,
 )
-from registrar.values import ApprovalStatus, ArtifactKind, MetricGoal, TransitionKind, VersionState
+from registrar.values import ArtifactKind, MetricGoal, SignatureChange, TransitionKind, VersionState
 
 _STATES = {
     model_version_pb2.MODEL_VERSION_STATE_PENDING: VersionState.PENDING,
     model_version_pb2.MODEL_VERSION_STATE_READY: VersionState.READY,
     model_version_pb2.MODEL_VERSION_STATE_FAILED: VersionState.FAILED,
-}
-_APPROVALS = {
-    model_version_pb2.APPROVAL_STATUS_PENDING: ApprovalStatus.PENDING,
-    model_version_pb2.APPROVAL_STATUS_APPROVED: ApprovalStatus.APPROVED,
-    model_version_pb2.APPROVAL_STATUS_REJECTED: ApprovalStatus.REJECTED,
 }
 _KINDS = {
     lifecycle_pb2.TRANSITION_KIND_DISPLACED: TransitionKind.DISPLACED,
@@ -136,6 +133,26 @@ def version_from_proto(message: model_version_pb2.ModelVersion) -> ModelVersion:
     )
 
 
+def advice_from_proto(message: model_version_service_pb2.RegisterModelVersionResponse) -> RegistrationAdvice:
+    """What the registry says of a registration."""
+    return RegistrationAdvice(
+        suggested_semantic_version=message.suggested_semantic_version,
+        signature_changes=tuple(
+            SignatureChange(change.place, change.description, change.is_breaking)
+            for change in message.signature_changes
+        ),
+        compared_with=message.compared_with or None,
+        missing_recommended=tuple(message.missing_recommended),
+    )
+
+
+def registered_from_proto(message: model_version_service_pb2.RegisterModelVersionResponse) -> ModelVersion:
+    """A version as it was registered, with its advice."""
+    advice = advice_from_proto(message)
+    is_any = bool(advice.suggested_semantic_version or advice.missing_recommended)
+    return replace(version_from_proto(message.model_version), advice=advice if is_any else None)
+
+
 def past_version_from_proto(message: model_version_service_pb2.GetModelVersionResponse) -> ModelVersion:
     """A version, with its `as_of` where one was asked for."""
     version = version_from_proto(message.model_version)
@@ -149,12 +166,17 @@ def past_version_from_proto(message: model_version_service_pb2.GetModelVersionRe
     return replace(version, as_of=as_of)
 
 
-def _approval(message: model_version_pb2.ApprovalSummary) -> Approval | None:
-    status = _APPROVALS.get(message.status)
+def _approval(message: model_version_pb2.ApprovalSummary) -> ApprovalSummary | None:
+    status = status_from_proto(message.status)
     if status is None:
         return None
-    approval_time = _time(message, "approval_time", message.approval_time)
-    return Approval(status, tuple(message.approved_by), approval_time, message.notes)
+    return ApprovalSummary(
+        status=status,
+        approved_by=tuple(message.approved_by),
+        approval_time=_time(message, "approval_time", message.approval_time),
+        notes=message.notes,
+        approval_id=message.approval_id,
+    )
 
 
 def artifact_from_proto(message: artifact_pb2.Artifact) -> Artifact:
@@ -199,6 +221,8 @@ def move_from_proto(message: model_version_pb2.AliasMove) -> AliasMove:
         comment=message.comment,
         move_time=time_from_proto(message.move_time),
         event_sequence=message.event_sequence,
+        is_break_glass=message.is_break_glass,
+        approval_id=message.approval_id,
     )
 
 
@@ -214,6 +238,8 @@ def transition_from_proto(message: lifecycle_pb2.StageTransition) -> Transition:
         transition_time=time_from_proto(message.transition_time),
         caused_by_version=message.caused_by_version or None,
         event_sequence=message.event_sequence,
+        is_break_glass=message.is_break_glass,
+        approval_id=message.approval_id,
     )
 
 

@@ -231,26 +231,40 @@ def provenance_from_proto(message: value_pb2.Provenance) -> Provenance:
         environment=Environment(environment.image, environment.lock_digest)
         if message.HasField("environment")
         else None,
-        training_data=tuple(Dataset(d.name, d.uri, d.digest, d.version) for d in message.training_data),
-        validation_data=tuple(Dataset(d.name, d.uri, d.digest, d.version) for d in message.validation_data),
+        training_data=tuple(map(dataset_from_proto, message.training_data)),
+        validation_data=tuple(map(dataset_from_proto, message.validation_data)),
         parent=version_ref_from_proto(message.parent) if message.HasField("parent") else None,
         preprocessing=message.preprocessing,
     )
+
+
+def dataset_from_proto(message: value_pb2.Dataset) -> Dataset:
+    """Data."""
+    return Dataset(message.name, message.uri, message.digest, message.version)
 
 
 def _dataset_to_proto(dataset: Dataset) -> value_pb2.Dataset:
     return value_pb2.Dataset(name=dataset.name, uri=dataset.uri, digest=dataset.digest, version=dataset.version)
 
 
+def risk_level_to_proto(level: RiskLevel | None) -> value_pb2.RiskLevel.ValueType:
+    """The level's number in the contract; None: it was not assessed."""
+    return value_pb2.RISK_LEVEL_UNSPECIFIED if level is None else _RISK_TO_PROTO[level]
+
+
+def risk_level_from_proto(number: value_pb2.RiskLevel.ValueType) -> RiskLevel | None:
+    """None when it was not assessed."""
+    return _RISK_FROM_PROTO.get(number)
+
+
 def risk_to_proto(risk: RiskAssessment) -> value_pb2.RiskAssessment:
     """Outcome of a risk assessment."""
-    level = value_pb2.RISK_LEVEL_UNSPECIFIED if risk.level is None else _RISK_TO_PROTO[risk.level]
-    return value_pb2.RiskAssessment(level=level, assessment_id=risk.assessment_id)
+    return value_pb2.RiskAssessment(level=risk_level_to_proto(risk.level), assessment_id=risk.assessment_id)
 
 
 def risk_from_proto(message: value_pb2.RiskAssessment) -> RiskAssessment:
     """Outcome of a risk assessment."""
-    return RiskAssessment(_RISK_FROM_PROTO.get(message.level), message.assessment_id)
+    return RiskAssessment(risk_level_from_proto(message.level), message.assessment_id)
 
 
 def documentation_to_proto(documentation: Documentation) -> value_pb2.Documentation:

@@ -11,6 +11,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from registrar.v1 import access_pb2 as _access_pb2
+from registrar.v1 import metadata_schema_pb2 as _metadata_schema_pb2
 from registrar.v1 import tenant_pb2 as _tenant_pb2
 from registrar.v1 import token_pb2 as _token_pb2
 import builtins as _builtins
@@ -1680,3 +1681,117 @@ class UndeleteTenantResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UndeleteTenantResponse: _TypeAlias = UndeleteTenantResponse  # noqa: Y015
+
+@_typing.final
+class GetMetadataSchemaRequest(_message.Message):
+    """GetMetadataSchemaRequest is the request of GetMetadataSchema."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Name of the tenant. Empty: the caller's."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMetadataSchemaRequest: _TypeAlias = GetMetadataSchemaRequest  # noqa: Y015
+
+@_typing.final
+class GetMetadataSchemaResponse(_message.Message):
+    """GetMetadataSchemaResponse is the response of GetMetadataSchema."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEMA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def schema(self) -> _metadata_schema_pb2.MetadataSchema:
+        """The schema."""
+
+    def __init__(
+        self,
+        *,
+        schema: _metadata_schema_pb2.MetadataSchema | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema", b"schema"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schema", b"schema"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMetadataSchemaResponse: _TypeAlias = GetMetadataSchemaResponse  # noqa: Y015
+
+@_typing.final
+class UpdateMetadataSchemaRequest(_message.Message):
+    """UpdateMetadataSchemaRequest is the request of UpdateMetadataSchema."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a repeated call answer as the first did. 1 to 128 printable ASCII characters; empty: no protection."""
+    tenant: _builtins.str
+    """Name of the tenant. Empty: the caller's."""
+    etag: _builtins.str
+    """The etag read before; empty: whatever happened since."""
+    comment: _builtins.str
+    """Why. At most 1,000 characters."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[_metadata_schema_pb2.MetadataField]:
+        """What is demanded from now on, replacing all. Empty: nothing."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        fields: _abc.Iterable[_metadata_schema_pb2.MetadataField] | None = ...,
+        comment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "etag", b"etag", "fields", b"fields", "request_id", b"request_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateMetadataSchemaRequest: _TypeAlias = UpdateMetadataSchemaRequest  # noqa: Y015
+
+@_typing.final
+class UpdateMetadataSchemaResponse(_message.Message):
+    """UpdateMetadataSchemaResponse is the response of UpdateMetadataSchema."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEMA_FIELD_NUMBER: _builtins.int
+    EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    event_sequence: _builtins.int
+    """Sequence of the event that this change made; 0 when nothing changed."""
+    @_builtins.property
+    def schema(self) -> _metadata_schema_pb2.MetadataSchema:
+        """The schema as written."""
+
+    def __init__(
+        self,
+        *,
+        schema: _metadata_schema_pb2.MetadataSchema | None = ...,
+        event_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema", b"schema"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_sequence", b"event_sequence", "schema", b"schema"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateMetadataSchemaResponse: _TypeAlias = UpdateMetadataSchemaResponse  # noqa: Y015

@@ -157,6 +157,16 @@ class AdminServiceStub(object):
                 request_serializer=registrar_dot_v1_dot_admin__service__pb2.UndeleteTenantRequest.SerializeToString,
                 response_deserializer=registrar_dot_v1_dot_admin__service__pb2.UndeleteTenantResponse.FromString,
                 _registered_method=True)
+        self.GetMetadataSchema = channel.unary_unary(
+                '/registrar.v1.AdminService/GetMetadataSchema',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.GetMetadataSchemaRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.GetMetadataSchemaResponse.FromString,
+                _registered_method=True)
+        self.UpdateMetadataSchema = channel.unary_unary(
+                '/registrar.v1.AdminService/UpdateMetadataSchema',
+                request_serializer=registrar_dot_v1_dot_admin__service__pb2.UpdateMetadataSchemaRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_admin__service__pb2.UpdateMetadataSchemaResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
@@ -384,6 +394,24 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMetadataSchema(self, request, context):
+        """GetMetadataSchema reads what versions of a tenant have to say about themselves.
+
+        Errors: none of its own. Where nobody has written one, it is empty and its revision 0.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateMetadataSchema(self, request, context):
+        """UpdateMetadataSchema writes the next revision of a tenant's metadata schema. Earlier ones are kept.
+
+        Errors: ABORTED ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -501,6 +529,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.UndeleteTenant,
                     request_deserializer=registrar_dot_v1_dot_admin__service__pb2.UndeleteTenantRequest.FromString,
                     response_serializer=registrar_dot_v1_dot_admin__service__pb2.UndeleteTenantResponse.SerializeToString,
+            ),
+            'GetMetadataSchema': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMetadataSchema,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.GetMetadataSchemaRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.GetMetadataSchemaResponse.SerializeToString,
+            ),
+            'UpdateMetadataSchema': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateMetadataSchema,
+                    request_deserializer=registrar_dot_v1_dot_admin__service__pb2.UpdateMetadataSchemaRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_admin__service__pb2.UpdateMetadataSchemaResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1132,6 +1170,60 @@ class AdminService(object):
             '/registrar.v1.AdminService/UndeleteTenant',
             registrar_dot_v1_dot_admin__service__pb2.UndeleteTenantRequest.SerializeToString,
             registrar_dot_v1_dot_admin__service__pb2.UndeleteTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMetadataSchema(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/GetMetadataSchema',
+            registrar_dot_v1_dot_admin__service__pb2.GetMetadataSchemaRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.GetMetadataSchemaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateMetadataSchema(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.AdminService/UpdateMetadataSchema',
+            registrar_dot_v1_dot_admin__service__pb2.UpdateMetadataSchemaRequest.SerializeToString,
+            registrar_dot_v1_dot_admin__service__pb2.UpdateMetadataSchemaResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -163,6 +163,16 @@ class AdminServiceStub:
 
     Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
     """
+    GetMetadataSchema: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetMetadataSchemaRequest, _admin_service_pb2.GetMetadataSchemaResponse]
+    """GetMetadataSchema reads what versions of a tenant have to say about themselves.
+
+    Errors: none of its own. Where nobody has written one, it is empty and its revision 0.
+    """
+    UpdateMetadataSchema: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateMetadataSchemaRequest, _admin_service_pb2.UpdateMetadataSchemaResponse]
+    """UpdateMetadataSchema writes the next revision of a tenant's metadata schema. Earlier ones are kept.
+
+    Errors: ABORTED ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -298,6 +308,16 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """UndeleteTenant brings a deleted tenant back as it was. Repeating it changes nothing.
 
     Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    GetMetadataSchema: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetMetadataSchemaRequest, _admin_service_pb2.GetMetadataSchemaResponse]  # type: ignore[assignment]
+    """GetMetadataSchema reads what versions of a tenant have to say about themselves.
+
+    Errors: none of its own. Where nobody has written one, it is empty and its revision 0.
+    """
+    UpdateMetadataSchema: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateMetadataSchemaRequest, _admin_service_pb2.UpdateMetadataSchemaResponse]  # type: ignore[assignment]
+    """UpdateMetadataSchema writes the next revision of a tenant's metadata schema. Earlier ones are kept.
+
+    Errors: ABORTED ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -569,6 +589,28 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """UndeleteTenant brings a deleted tenant back as it was. Repeating it changes nothing.
 
         Errors: INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetMetadataSchema(
+        self,
+        request: _admin_service_pb2.GetMetadataSchemaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.GetMetadataSchemaResponse, _abc.Awaitable[_admin_service_pb2.GetMetadataSchemaResponse]]:
+        """GetMetadataSchema reads what versions of a tenant have to say about themselves.
+
+        Errors: none of its own. Where nobody has written one, it is empty and its revision 0.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateMetadataSchema(
+        self,
+        request: _admin_service_pb2.UpdateMetadataSchemaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.UpdateMetadataSchemaResponse, _abc.Awaitable[_admin_service_pb2.UpdateMetadataSchemaResponse]]:
+        """UpdateMetadataSchema writes the next revision of a tenant's metadata schema. Earlier ones are kept.
+
+        Errors: ABORTED ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

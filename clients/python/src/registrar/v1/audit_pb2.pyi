@@ -154,6 +154,7 @@ class AuditHead(_message.Message):
     TREE_SIZE_FIELD_NUMBER: _builtins.int
     ROOT_HASH_FIELD_NUMBER: _builtins.int
     LAST_HASH_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Tenant."""
     tree_size: _builtins.int
@@ -162,6 +163,11 @@ class AuditHead(_message.Message):
     """Root of the Merkle tree over them (RFC 9162), in hex."""
     last_hash: _builtins.str
     """Hash of the last entry, in hex; empty: there is none."""
+    checkpoint: _builtins.str
+    """The same, signed by the registry: a checkpoint as https://c2sp.org/tlog-checkpoint says, some 250 bytes of text. It names
+    no time, so that a tree has the same checkpoint each time. Empty: the registry has no key to sign with, or it is the head
+    of an AuditVerdict, which is what was read and not what the registry vouches for.
+    """
     def __init__(
         self,
         *,
@@ -169,10 +175,11 @@ class AuditHead(_message.Message):
         tree_size: _builtins.int = ...,
         root_hash: _builtins.str = ...,
         last_hash: _builtins.str = ...,
+        checkpoint: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_hash", b"last_hash", "root_hash", b"root_hash", "tenant", b"tenant", "tree_size", b"tree_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "last_hash", b"last_hash", "root_hash", b"root_hash", "tenant", b"tenant", "tree_size", b"tree_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from registrar.v1 import access_pb2 as registrar_dot_v1_dot_access__pb2
 from registrar.v1 import audit_pb2 as registrar_dot_v1_dot_audit__pb2
+from registrar.v1 import reference_pb2 as registrar_dot_v1_dot_reference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n registrar/v1/audit_service.proto\x12\x0cregistrar.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19registrar/v1/access.proto\x1a\x18registrar/v1/audit.proto\"\xaf\x02\n\x16ListAuditEventsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t\x12+\n\x07outcome\x18\x06 \x01(\x0e\x32\x1a.registrar.v1.AuditOutcome\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0coldest_first\x18\t \x01(\x08\x12\x11\n\tpage_size\x18\n \x01(\x05\x12\x12\n\npage_token\x18\x0b \x01(\t\"\\\n\x17ListAuditEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.registrar.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x13GetAuditHeadRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"=\n\x14GetAuditHeadResponse\x12%\n\x04head\x18\x01 \x01(\x0b\x32\x17.registrar.v1.AuditHead\"s\n\x14GetAuditProofRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\ttree_size\x18\x02 \x01(\x03\x12\x12\n\x08position\x18\x03 \x01(\x03H\x00\x12\x1b\n\x11\x65\x61rlier_tree_size\x18\x04 \x01(\x03H\x00\x42\x07\n\x05\x63laim\"c\n\x15GetAuditProofResponse\x12\x11\n\ttree_size\x18\x01 \x01(\x03\x12\x11\n\troot_hash\x18\x02 \x01(\t\x12\x14\n\x0c\x63laimed_hash\x18\x03 \x01(\t\x12\x0e\n\x06hashes\x18\x04 \x03(\t\"$\n\x12VerifyAuditRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"j\n\x13VerifyAuditResponse\x12\x19\n\x0f\x63hecked_entries\x18\x01 \x01(\x03H\x00\x12-\n\x07verdict\x18\x02 \x01(\x0b\x32\x1a.registrar.v1.AuditVerdictH\x00\x42\t\n\x07message\"s\n\x0c\x41uditVerdict\x12\x11\n\tis_intact\x18\x01 \x01(\x08\x12%\n\x04head\x18\x02 \x01(\x0b\x32\x17.registrar.v1.AuditHead\x12\x18\n\x10\x61ltered_position\x18\x03 \x01(\x03\x12\x0f\n\x07problem\x18\x04 \x01(\t2\xa6\x03\n\x0c\x41uditService\x12k\n\x0fListAuditEvents\x12$.registrar.v1.ListAuditEventsRequest\x1a%.registrar.v1.ListAuditEventsResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x05\x10\n\x12\x62\n\x0cGetAuditHead\x12!.registrar.v1.GetAuditHeadRequest\x1a\".registrar.v1.GetAuditHeadResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x05\x10\n\x12\x65\n\rGetAuditProof\x12\".registrar.v1.GetAuditProofRequest\x1a#.registrar.v1.GetAuditProofResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x05\x10\n\x12^\n\x0bVerifyAudit\x12 .registrar.v1.VerifyAuditRequest\x1a!.registrar.v1.VerifyAuditResponse\"\x08\xd2\xd8\x18\x04\x08\x05\x10\n0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n registrar/v1/audit_service.proto\x12\x0cregistrar.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19registrar/v1/access.proto\x1a\x18registrar/v1/audit.proto\x1a\x1cregistrar/v1/reference.proto\"\xaf\x02\n\x16ListAuditEventsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t\x12+\n\x07outcome\x18\x06 \x01(\x0e\x32\x1a.registrar.v1.AuditOutcome\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0coldest_first\x18\t \x01(\x08\x12\x11\n\tpage_size\x18\n \x01(\x05\x12\x12\n\npage_token\x18\x0b \x01(\t\"\\\n\x17ListAuditEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.registrar.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x13GetAuditHeadRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"S\n\x14GetAuditHeadResponse\x12%\n\x04head\x18\x01 \x01(\x0b\x32\x17.registrar.v1.AuditHead\x12\x14\n\x0cverifier_key\x18\x02 \x01(\t\"s\n\x14GetAuditProofRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\ttree_size\x18\x02 \x01(\x03\x12\x12\n\x08position\x18\x03 \x01(\x03H\x00\x12\x1b\n\x11\x65\x61rlier_tree_size\x18\x04 \x01(\x03H\x00\x42\x07\n\x05\x63laim\"c\n\x15GetAuditProofResponse\x12\x11\n\ttree_size\x18\x01 \x01(\x03\x12\x11\n\troot_hash\x18\x02 \x01(\t\x12\x14\n\x0c\x63laimed_hash\x18\x03 \x01(\t\x12\x0e\n\x06hashes\x18\x04 \x03(\t\"$\n\x12VerifyAuditRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"j\n\x13VerifyAuditResponse\x12\x19\n\x0f\x63hecked_entries\x18\x01 \x01(\x03H\x00\x12-\n\x07verdict\x18\x02 \x01(\x0b\x32\x1a.registrar.v1.AuditVerdictH\x00\x42\t\n\x07message\"s\n\x0c\x41uditVerdict\x12\x11\n\tis_intact\x18\x01 \x01(\x08\x12%\n\x04head\x18\x02 \x01(\x0b\x32\x17.registrar.v1.AuditHead\x12\x18\n\x10\x61ltered_position\x18\x03 \x01(\x03\x12\x0f\n\x07problem\x18\x04 \x01(\t\"V\n\x15\x45xportEvidenceRequest\x12*\n\x03ref\x18\x01 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRef\x12\x11\n\ttree_size\x18\x02 \x01(\x03\"9\n\x16\x45xportEvidenceResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x11\n\ttree_size\x18\x02 \x01(\x03\x32\x8f\x04\n\x0c\x41uditService\x12k\n\x0fListAuditEvents\x12$.registrar.v1.ListAuditEventsRequest\x1a%.registrar.v1.ListAuditEventsResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x05\x10\n\x12\x62\n\x0cGetAuditHead\x12!.registrar.v1.GetAuditHeadRequest\x1a\".registrar.v1.GetAuditHeadResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x05\x10\n\x12\x65\n\rGetAuditProof\x12\".registrar.v1.GetAuditProofRequest\x1a#.registrar.v1.GetAuditProofResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x05\x10\n\x12g\n\x0e\x45xportEvidence\x12#.registrar.v1.ExportEvidenceRequest\x1a$.registrar.v1.ExportEvidenceResponse\"\x08\xd2\xd8\x18\x04\x08\x03\x10\n0\x01\x12^\n\x0bVerifyAudit\x12 .registrar.v1.VerifyAuditRequest\x1a!.registrar.v1.VerifyAuditResponse\"\x08\xd2\xd8\x18\x04\x08\x05\x10\n0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,26 +41,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDITSERVICE'].methods_by_name['GetAuditHead']._serialized_options = b'\220\002\001\322\330\030\004\010\005\020\n'
   _globals['_AUDITSERVICE'].methods_by_name['GetAuditProof']._loaded_options = None
   _globals['_AUDITSERVICE'].methods_by_name['GetAuditProof']._serialized_options = b'\220\002\001\322\330\030\004\010\005\020\n'
+  _globals['_AUDITSERVICE'].methods_by_name['ExportEvidence']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['ExportEvidence']._serialized_options = b'\322\330\030\004\010\003\020\n'
   _globals['_AUDITSERVICE'].methods_by_name['VerifyAudit']._loaded_options = None
   _globals['_AUDITSERVICE'].methods_by_name['VerifyAudit']._serialized_options = b'\322\330\030\004\010\005\020\n'
-  _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=137
-  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=440
-  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=442
-  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=534
-  _globals['_GETAUDITHEADREQUEST']._serialized_start=536
-  _globals['_GETAUDITHEADREQUEST']._serialized_end=573
-  _globals['_GETAUDITHEADRESPONSE']._serialized_start=575
-  _globals['_GETAUDITHEADRESPONSE']._serialized_end=636
-  _globals['_GETAUDITPROOFREQUEST']._serialized_start=638
-  _globals['_GETAUDITPROOFREQUEST']._serialized_end=753
-  _globals['_GETAUDITPROOFRESPONSE']._serialized_start=755
-  _globals['_GETAUDITPROOFRESPONSE']._serialized_end=854
-  _globals['_VERIFYAUDITREQUEST']._serialized_start=856
-  _globals['_VERIFYAUDITREQUEST']._serialized_end=892
-  _globals['_VERIFYAUDITRESPONSE']._serialized_start=894
-  _globals['_VERIFYAUDITRESPONSE']._serialized_end=1000
-  _globals['_AUDITVERDICT']._serialized_start=1002
-  _globals['_AUDITVERDICT']._serialized_end=1117
-  _globals['_AUDITSERVICE']._serialized_start=1120
-  _globals['_AUDITSERVICE']._serialized_end=1542
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=167
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=470
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=472
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=564
+  _globals['_GETAUDITHEADREQUEST']._serialized_start=566
+  _globals['_GETAUDITHEADREQUEST']._serialized_end=603
+  _globals['_GETAUDITHEADRESPONSE']._serialized_start=605
+  _globals['_GETAUDITHEADRESPONSE']._serialized_end=688
+  _globals['_GETAUDITPROOFREQUEST']._serialized_start=690
+  _globals['_GETAUDITPROOFREQUEST']._serialized_end=805
+  _globals['_GETAUDITPROOFRESPONSE']._serialized_start=807
+  _globals['_GETAUDITPROOFRESPONSE']._serialized_end=906
+  _globals['_VERIFYAUDITREQUEST']._serialized_start=908
+  _globals['_VERIFYAUDITREQUEST']._serialized_end=944
+  _globals['_VERIFYAUDITRESPONSE']._serialized_start=946
+  _globals['_VERIFYAUDITRESPONSE']._serialized_end=1052
+  _globals['_AUDITVERDICT']._serialized_start=1054
+  _globals['_AUDITVERDICT']._serialized_end=1169
+  _globals['_EXPORTEVIDENCEREQUEST']._serialized_start=1171
+  _globals['_EXPORTEVIDENCEREQUEST']._serialized_end=1257
+  _globals['_EXPORTEVIDENCERESPONSE']._serialized_start=1259
+  _globals['_EXPORTEVIDENCERESPONSE']._serialized_end=1316
+  _globals['_AUDITSERVICE']._serialized_start=1319
+  _globals['_AUDITSERVICE']._serialized_end=1846
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from registrar.v1 import audit_pb2 as _audit_pb2
+from registrar.v1 import reference_pb2 as _reference_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -143,6 +144,12 @@ class GetAuditHeadResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     HEAD_FIELD_NUMBER: _builtins.int
+    VERIFIER_KEY_FIELD_NUMBER: _builtins.int
+    verifier_key: _builtins.str
+    """Key that verifies its checkpoint, and every other that is signed with the same key for this tenant: a name, the key's id,
+    and the public key, as https://c2sp.org/signed-note has them (`registrar/acme+1a2b3c4d+AZ…`). Keep it when the registry
+    is set up: who is given it together with a checkpoint learns nothing. Empty: heads are not signed.
+    """
     @_builtins.property
     def head(self) -> _audit_pb2.AuditHead:
         """The head."""
@@ -151,10 +158,11 @@ class GetAuditHeadResponse(_message.Message):
         self,
         *,
         head: _audit_pb2.AuditHead | None = ...,
+        verifier_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "verifier_key", b"verifier_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -319,3 +327,57 @@ class AuditVerdict(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuditVerdict: _TypeAlias = AuditVerdict  # noqa: Y015
+
+@_typing.final
+class ExportEvidenceRequest(_message.Message):
+    """ExportEvidenceRequest is the request of ExportEvidence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REF_FIELD_NUMBER: _builtins.int
+    TREE_SIZE_FIELD_NUMBER: _builtins.int
+    tree_size: _builtins.int
+    """Entries of the tree that it is about. 0: all that there are."""
+    @_builtins.property
+    def ref(self) -> _reference_pb2.ModelVersionRef:
+        """The version. Required. An alias, a stage or a range of semantic versions stands for what it named at the tree's end."""
+
+    def __init__(
+        self,
+        *,
+        ref: _reference_pb2.ModelVersionRef | None = ...,
+        tree_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ref", b"ref"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ref", b"ref", "tree_size", b"tree_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportEvidenceRequest: _TypeAlias = ExportEvidenceRequest  # noqa: Y015
+
+@_typing.final
+class ExportEvidenceResponse(_message.Message):
+    """ExportEvidenceResponse is a part of the response of ExportEvidence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    TREE_SIZE_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next bytes of the archive, at most 256 KiB."""
+    tree_size: _builtins.int
+    """In the first message: entries of the tree that it is about."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+        tree_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "tree_size", b"tree_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportEvidenceResponse: _TypeAlias = ExportEvidenceResponse  # noqa: Y015

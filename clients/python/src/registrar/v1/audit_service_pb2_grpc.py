@@ -53,6 +53,11 @@ class AuditServiceStub(object):
                 request_serializer=registrar_dot_v1_dot_audit__service__pb2.GetAuditProofRequest.SerializeToString,
                 response_deserializer=registrar_dot_v1_dot_audit__service__pb2.GetAuditProofResponse.FromString,
                 _registered_method=True)
+        self.ExportEvidence = channel.unary_stream(
+                '/registrar.v1.AuditService/ExportEvidence',
+                request_serializer=registrar_dot_v1_dot_audit__service__pb2.ExportEvidenceRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_audit__service__pb2.ExportEvidenceResponse.FromString,
+                _registered_method=True)
         self.VerifyAudit = channel.unary_stream(
                 '/registrar.v1.AuditService/VerifyAudit',
                 request_serializer=registrar_dot_v1_dot_audit__service__pb2.VerifyAuditRequest.SerializeToString,
@@ -95,6 +100,21 @@ class AuditServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportEvidence(self, request, context):
+        """ExportEvidence gives all that the registry can prove about a version as one file: a tar archive with the version, its
+        manifest, card, approvals, moves and policies, the audit entries about its model, and proofs that these are in a signed
+        tree. Everything is as the last entry of that tree left it, and in an order of its own, so that two exports at the same
+        tree size are equal byte for byte.
+
+        Errors: NOT_FOUND MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND, STAGE_EMPTY, also when it was not there yet at that
+        tree size; NOT_FOUND AUDIT_ENTRY_NOT_FOUND when the tree is not that large; FAILED_PRECONDITION
+        STAGE_HAS_SEVERAL_HOLDERS; DATA_LOSS AUDIT_ALTERED when an entry is not as it was written; RESOURCE_EXHAUSTED
+        NO_TRANSFER_SLOT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyAudit(self, request, context):
         """VerifyAudit reads an audit, computes every hash anew, and names the first entry that is not as it was written.
         The last answer says whether it is intact.
@@ -122,6 +142,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.GetAuditProof,
                     request_deserializer=registrar_dot_v1_dot_audit__service__pb2.GetAuditProofRequest.FromString,
                     response_serializer=registrar_dot_v1_dot_audit__service__pb2.GetAuditProofResponse.SerializeToString,
+            ),
+            'ExportEvidence': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportEvidence,
+                    request_deserializer=registrar_dot_v1_dot_audit__service__pb2.ExportEvidenceRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_audit__service__pb2.ExportEvidenceResponse.SerializeToString,
             ),
             'VerifyAudit': grpc.unary_stream_rpc_method_handler(
                     servicer.VerifyAudit,
@@ -214,6 +239,33 @@ class AuditService(object):
             '/registrar.v1.AuditService/GetAuditProof',
             registrar_dot_v1_dot_audit__service__pb2.GetAuditProofRequest.SerializeToString,
             registrar_dot_v1_dot_audit__service__pb2.GetAuditProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/registrar.v1.AuditService/ExportEvidence',
+            registrar_dot_v1_dot_audit__service__pb2.ExportEvidenceRequest.SerializeToString,
+            registrar_dot_v1_dot_audit__service__pb2.ExportEvidenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,17 @@ class AuditServiceStub:
     Errors: NOT_FOUND AUDIT_ENTRY_NOT_FOUND when the tree is not that large; DATA_LOSS AUDIT_ALTERED when what is needed
     is gone.
     """
+    ExportEvidence: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ExportEvidenceRequest, _audit_service_pb2.ExportEvidenceResponse]
+    """ExportEvidence gives all that the registry can prove about a version as one file: a tar archive with the version, its
+    manifest, card, approvals, moves and policies, the audit entries about its model, and proofs that these are in a signed
+    tree. Everything is as the last entry of that tree left it, and in an order of its own, so that two exports at the same
+    tree size are equal byte for byte.
+
+    Errors: NOT_FOUND MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND, STAGE_EMPTY, also when it was not there yet at that
+    tree size; NOT_FOUND AUDIT_ENTRY_NOT_FOUND when the tree is not that large; FAILED_PRECONDITION
+    STAGE_HAS_SEVERAL_HOLDERS; DATA_LOSS AUDIT_ALTERED when an entry is not as it was written; RESOURCE_EXHAUSTED
+    NO_TRANSFER_SLOT.
+    """
     VerifyAudit: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.VerifyAuditRequest, _audit_service_pb2.VerifyAuditResponse]
     """VerifyAudit reads an audit, computes every hash anew, and names the first entry that is not as it was written.
     The last answer says whether it is intact.
@@ -84,6 +95,17 @@ class AuditServiceAsyncStub(AuditServiceStub):
 
     Errors: NOT_FOUND AUDIT_ENTRY_NOT_FOUND when the tree is not that large; DATA_LOSS AUDIT_ALTERED when what is needed
     is gone.
+    """
+    ExportEvidence: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ExportEvidenceRequest, _audit_service_pb2.ExportEvidenceResponse]  # type: ignore[assignment]
+    """ExportEvidence gives all that the registry can prove about a version as one file: a tar archive with the version, its
+    manifest, card, approvals, moves and policies, the audit entries about its model, and proofs that these are in a signed
+    tree. Everything is as the last entry of that tree left it, and in an order of its own, so that two exports at the same
+    tree size are equal byte for byte.
+
+    Errors: NOT_FOUND MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND, STAGE_EMPTY, also when it was not there yet at that
+    tree size; NOT_FOUND AUDIT_ENTRY_NOT_FOUND when the tree is not that large; FAILED_PRECONDITION
+    STAGE_HAS_SEVERAL_HOLDERS; DATA_LOSS AUDIT_ALTERED when an entry is not as it was written; RESOURCE_EXHAUSTED
+    NO_TRANSFER_SLOT.
     """
     VerifyAudit: _aio.UnaryStreamMultiCallable[_audit_service_pb2.VerifyAuditRequest, _audit_service_pb2.VerifyAuditResponse]  # type: ignore[assignment]
     """VerifyAudit reads an audit, computes every hash anew, and names the first entry that is not as it was written.
@@ -131,6 +153,23 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: NOT_FOUND AUDIT_ENTRY_NOT_FOUND when the tree is not that large; DATA_LOSS AUDIT_ALTERED when what is needed
         is gone.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportEvidence(
+        self,
+        request: _audit_service_pb2.ExportEvidenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_audit_service_pb2.ExportEvidenceResponse], _abc.AsyncIterator[_audit_service_pb2.ExportEvidenceResponse]]:
+        """ExportEvidence gives all that the registry can prove about a version as one file: a tar archive with the version, its
+        manifest, card, approvals, moves and policies, the audit entries about its model, and proofs that these are in a signed
+        tree. Everything is as the last entry of that tree left it, and in an order of its own, so that two exports at the same
+        tree size are equal byte for byte.
+
+        Errors: NOT_FOUND MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND, STAGE_EMPTY, also when it was not there yet at that
+        tree size; NOT_FOUND AUDIT_ENTRY_NOT_FOUND when the tree is not that large; FAILED_PRECONDITION
+        STAGE_HAS_SEVERAL_HOLDERS; DATA_LOSS AUDIT_ALTERED when an entry is not as it was written; RESOURCE_EXHAUSTED
+        NO_TRANSFER_SLOT.
         """
 
     @_abc_1.abstractmethod

@@ -65,7 +65,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     they were then.
     """
     ERROR_REASON_STAGE_HOLDER_CHANGED: _ErrorReason.ValueType  # 18
-    """ABORTED. Another version holds the stage than expected: read, decide, try again. Metadata: `stage`, `holder`."""
+    """ABORTED. Another version holds the stage than expected: read, decide, try again. Metadata: `stage`, `holder` (its number;
+    of several all, with commas; 0: nobody).
+    """
     ERROR_REASON_ILLEGAL_TRANSITION: _ErrorReason.ValueType  # 19
     """FAILED_PRECONDITION. No move leads from the version's stage to that one. Metadata: `from`, `to`, `legal`."""
     ERROR_REASON_NO_PREVIOUS_PRODUCTION: _ErrorReason.ValueType  # 20
@@ -91,7 +93,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_RANGE_INVALID: _ErrorReason.ValueType  # 30
     """OUT_OF_RANGE. The range asked for is not within the file. Metadata: `path`, `size_bytes`."""
     ERROR_REASON_RUN_NOT_FOUND: _ErrorReason.ValueType  # 31
-    """NOT_FOUND. MLflow has no such run. Metadata: `run_id`."""
+    """NOT_FOUND. MLflow has no such run; of lineage: no version that the caller may read names it. Metadata: `run_id`."""
     ERROR_REASON_SOURCE_NOT_ALLOWED: _ErrorReason.ValueType  # 32
     """FAILED_PRECONDITION. The files lie where this server must not read."""
     ERROR_REASON_REGISTRATION_FAILED: _ErrorReason.ValueType  # 33
@@ -189,6 +191,50 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND. The audit has no such entry, or not so many. Metadata: `position`, `tree_size`."""
     ERROR_REASON_AUDIT_ALTERED: _ErrorReason.ValueType  # 69
     """DATA_LOSS. The audit is not as it was written: verify it, and tell who is responsible for it. Metadata: `tenant`."""
+    ERROR_REASON_POLICY_NOT_MET: _ErrorReason.ValueType  # 70
+    """FAILED_PRECONDITION. Policies demand what does not hold; `PreconditionFailure` names every failed gate. Metadata:
+    `policies` (names, with commas), `model`, `version`, and `stage` or `alias`.
+    """
+    ERROR_REASON_POLICY_NOT_FOUND: _ErrorReason.ValueType  # 71
+    """NOT_FOUND. There is no such policy in the tenant, or it has no such revision. Metadata: `policy`."""
+    ERROR_REASON_POLICY_EXISTS: _ErrorReason.ValueType  # 72
+    """ALREADY_EXISTS. The name is taken, maybe by a deleted policy. Metadata: `policy`."""
+    ERROR_REASON_APPROVAL_NOT_FOUND: _ErrorReason.ValueType  # 73
+    """NOT_FOUND. The model has no such approval. Metadata: `approval_id`."""
+    ERROR_REASON_APPROVAL_EXISTS: _ErrorReason.ValueType  # 74
+    """ALREADY_EXISTS. There is an approval for this move already, and it counts. Metadata: `approval_id`."""
+    ERROR_REASON_APPROVAL_NOT_REQUIRED: _ErrorReason.ValueType  # 75
+    """FAILED_PRECONDITION. No policy asks for an approval of this move. Metadata: `model`, `version`."""
+    ERROR_REASON_APPROVAL_CLOSED: _ErrorReason.ValueType  # 76
+    """FAILED_PRECONDITION. The approval can no longer be decided or withdrawn, or all that this role has to say is said.
+    Metadata: `approval_id`, `status`.
+    """
+    ERROR_REASON_APPROVAL_OUT_OF_ORDER: _ErrorReason.ValueType  # 77
+    """FAILED_PRECONDITION. Others must decide first. Metadata: `approval_id`, `awaiting` (role)."""
+    ERROR_REASON_FOUR_EYES: _ErrorReason.ValueType  # 78
+    """PERMISSION_DENIED. Whoever registered the version or asked for the approval cannot decide about it. Metadata:
+    `approval_id`.
+    """
+    ERROR_REASON_DECIDED_BEFORE: _ErrorReason.ValueType  # 79
+    """PERMISSION_DENIED. The caller has decided in this approval already; a person counts once. Metadata: `approval_id`."""
+    ERROR_REASON_PEOPLE_ONLY: _ErrorReason.ValueType  # 80
+    """PERMISSION_DENIED. The policy wants people to decide, and the caller came with an API token. Metadata: `approval_id`."""
+    ERROR_REASON_COMMENT_NOT_FOUND: _ErrorReason.ValueType  # 81
+    """NOT_FOUND. The version has no such comment. Metadata: `comment_id`."""
+    ERROR_REASON_CARD_NOT_FOUND: _ErrorReason.ValueType  # 82
+    """NOT_FOUND. The version has no card, or not this revision of it. Metadata: `model`, `version`, `revision`."""
+    ERROR_REASON_CARD_MALFORMED: _ErrorReason.ValueType  # 83
+    """INVALID_ARGUMENT. The text is no model card in the format; the message says where. Metadata: `line` (from 1)."""
+    ERROR_REASON_SIGNATURE_BREAKING: _ErrorReason.ValueType  # 84
+    """FAILED_PRECONDITION. The signature breaks callers of the version before, and the semantic version does not say so: the
+    major number must rise. Metadata: `compared_with`, `suggested_semantic_version`.
+    """
+    ERROR_REASON_METADATA_INCOMPLETE: _ErrorReason.ValueType  # 85
+    """INVALID_ARGUMENT. The metadata schema of the tenant demands what is not there; `BadRequest` lists every field. Metadata:
+    `tenant`.
+    """
+    ERROR_REASON_DATASET_NOT_FOUND: _ErrorReason.ValueType  # 86
+    """NOT_FOUND. No version that the caller may read names such a data set. Metadata: `digest` or `uri`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `reason` that `google.rpc.ErrorInfo` can carry in an error of this API, without the prefix
@@ -240,7 +286,9 @@ ERROR_REASON_STAGE_HAS_SEVERAL_HOLDERS: ErrorReason.ValueType  # 17
 they were then.
 """
 ERROR_REASON_STAGE_HOLDER_CHANGED: ErrorReason.ValueType  # 18
-"""ABORTED. Another version holds the stage than expected: read, decide, try again. Metadata: `stage`, `holder`."""
+"""ABORTED. Another version holds the stage than expected: read, decide, try again. Metadata: `stage`, `holder` (its number;
+of several all, with commas; 0: nobody).
+"""
 ERROR_REASON_ILLEGAL_TRANSITION: ErrorReason.ValueType  # 19
 """FAILED_PRECONDITION. No move leads from the version's stage to that one. Metadata: `from`, `to`, `legal`."""
 ERROR_REASON_NO_PREVIOUS_PRODUCTION: ErrorReason.ValueType  # 20
@@ -266,7 +314,7 @@ ERROR_REASON_OFFSET_MISMATCH: ErrorReason.ValueType  # 29
 ERROR_REASON_RANGE_INVALID: ErrorReason.ValueType  # 30
 """OUT_OF_RANGE. The range asked for is not within the file. Metadata: `path`, `size_bytes`."""
 ERROR_REASON_RUN_NOT_FOUND: ErrorReason.ValueType  # 31
-"""NOT_FOUND. MLflow has no such run. Metadata: `run_id`."""
+"""NOT_FOUND. MLflow has no such run; of lineage: no version that the caller may read names it. Metadata: `run_id`."""
 ERROR_REASON_SOURCE_NOT_ALLOWED: ErrorReason.ValueType  # 32
 """FAILED_PRECONDITION. The files lie where this server must not read."""
 ERROR_REASON_REGISTRATION_FAILED: ErrorReason.ValueType  # 33
@@ -364,4 +412,48 @@ ERROR_REASON_AUDIT_ENTRY_NOT_FOUND: ErrorReason.ValueType  # 68
 """NOT_FOUND. The audit has no such entry, or not so many. Metadata: `position`, `tree_size`."""
 ERROR_REASON_AUDIT_ALTERED: ErrorReason.ValueType  # 69
 """DATA_LOSS. The audit is not as it was written: verify it, and tell who is responsible for it. Metadata: `tenant`."""
+ERROR_REASON_POLICY_NOT_MET: ErrorReason.ValueType  # 70
+"""FAILED_PRECONDITION. Policies demand what does not hold; `PreconditionFailure` names every failed gate. Metadata:
+`policies` (names, with commas), `model`, `version`, and `stage` or `alias`.
+"""
+ERROR_REASON_POLICY_NOT_FOUND: ErrorReason.ValueType  # 71
+"""NOT_FOUND. There is no such policy in the tenant, or it has no such revision. Metadata: `policy`."""
+ERROR_REASON_POLICY_EXISTS: ErrorReason.ValueType  # 72
+"""ALREADY_EXISTS. The name is taken, maybe by a deleted policy. Metadata: `policy`."""
+ERROR_REASON_APPROVAL_NOT_FOUND: ErrorReason.ValueType  # 73
+"""NOT_FOUND. The model has no such approval. Metadata: `approval_id`."""
+ERROR_REASON_APPROVAL_EXISTS: ErrorReason.ValueType  # 74
+"""ALREADY_EXISTS. There is an approval for this move already, and it counts. Metadata: `approval_id`."""
+ERROR_REASON_APPROVAL_NOT_REQUIRED: ErrorReason.ValueType  # 75
+"""FAILED_PRECONDITION. No policy asks for an approval of this move. Metadata: `model`, `version`."""
+ERROR_REASON_APPROVAL_CLOSED: ErrorReason.ValueType  # 76
+"""FAILED_PRECONDITION. The approval can no longer be decided or withdrawn, or all that this role has to say is said.
+Metadata: `approval_id`, `status`.
+"""
+ERROR_REASON_APPROVAL_OUT_OF_ORDER: ErrorReason.ValueType  # 77
+"""FAILED_PRECONDITION. Others must decide first. Metadata: `approval_id`, `awaiting` (role)."""
+ERROR_REASON_FOUR_EYES: ErrorReason.ValueType  # 78
+"""PERMISSION_DENIED. Whoever registered the version or asked for the approval cannot decide about it. Metadata:
+`approval_id`.
+"""
+ERROR_REASON_DECIDED_BEFORE: ErrorReason.ValueType  # 79
+"""PERMISSION_DENIED. The caller has decided in this approval already; a person counts once. Metadata: `approval_id`."""
+ERROR_REASON_PEOPLE_ONLY: ErrorReason.ValueType  # 80
+"""PERMISSION_DENIED. The policy wants people to decide, and the caller came with an API token. Metadata: `approval_id`."""
+ERROR_REASON_COMMENT_NOT_FOUND: ErrorReason.ValueType  # 81
+"""NOT_FOUND. The version has no such comment. Metadata: `comment_id`."""
+ERROR_REASON_CARD_NOT_FOUND: ErrorReason.ValueType  # 82
+"""NOT_FOUND. The version has no card, or not this revision of it. Metadata: `model`, `version`, `revision`."""
+ERROR_REASON_CARD_MALFORMED: ErrorReason.ValueType  # 83
+"""INVALID_ARGUMENT. The text is no model card in the format; the message says where. Metadata: `line` (from 1)."""
+ERROR_REASON_SIGNATURE_BREAKING: ErrorReason.ValueType  # 84
+"""FAILED_PRECONDITION. The signature breaks callers of the version before, and the semantic version does not say so: the
+major number must rise. Metadata: `compared_with`, `suggested_semantic_version`.
+"""
+ERROR_REASON_METADATA_INCOMPLETE: ErrorReason.ValueType  # 85
+"""INVALID_ARGUMENT. The metadata schema of the tenant demands what is not there; `BadRequest` lists every field. Metadata:
+`tenant`.
+"""
+ERROR_REASON_DATASET_NOT_FOUND: ErrorReason.ValueType  # 86
+"""NOT_FOUND. No version that the caller may read names such a data set. Metadata: `digest` or `uri`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -26,15 +26,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from registrar.v1 import reference_pb2 as registrar_dot_v1_dot_reference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cregistrar/v1/lifecycle.proto\x12\x0cregistrar.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cregistrar/v1/reference.proto\"\xa6\x02\n\x0fStageTransition\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\'\n\nfrom_stage\x18\x02 \x01(\x0e\x32\x13.registrar.v1.Stage\x12%\n\x08to_stage\x18\x03 \x01(\x0e\x32\x13.registrar.v1.Stage\x12*\n\x04kind\x18\x04 \x01(\x0e\x32\x1c.registrar.v1.TransitionKind\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12\x0f\n\x07\x63omment\x18\x06 \x01(\t\x12\x33\n\x0ftransition_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x63\x61used_by_version\x18\x08 \x01(\x03\x12\x16\n\x0e\x65vent_sequence\x18\t \x01(\x03*\xb9\x01\n\x0eTransitionKind\x12\x1f\n\x1bTRANSITION_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRANSITION_KIND_REQUESTED\x10\x01\x12\x1d\n\x19TRANSITION_KIND_DISPLACED\x10\x02\x12\"\n\x1eTRANSITION_KIND_ROLLED_BACK_TO\x10\x03\x12$\n TRANSITION_KIND_ROLLED_BACK_FROM\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cregistrar/v1/lifecycle.proto\x12\x0cregistrar.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cregistrar/v1/reference.proto\"\xd3\x02\n\x0fStageTransition\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\'\n\nfrom_stage\x18\x02 \x01(\x0e\x32\x13.registrar.v1.Stage\x12%\n\x08to_stage\x18\x03 \x01(\x0e\x32\x13.registrar.v1.Stage\x12*\n\x04kind\x18\x04 \x01(\x0e\x32\x1c.registrar.v1.TransitionKind\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12\x0f\n\x07\x63omment\x18\x06 \x01(\t\x12\x33\n\x0ftransition_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x63\x61used_by_version\x18\x08 \x01(\x03\x12\x16\n\x0e\x65vent_sequence\x18\t \x01(\x03\x12\x16\n\x0eis_break_glass\x18\n \x01(\x08\x12\x13\n\x0b\x61pproval_id\x18\x0b \x01(\t*\xb9\x01\n\x0eTransitionKind\x12\x1f\n\x1bTRANSITION_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRANSITION_KIND_REQUESTED\x10\x01\x12\x1d\n\x19TRANSITION_KIND_DISPLACED\x10\x02\x12\"\n\x1eTRANSITION_KIND_ROLLED_BACK_TO\x10\x03\x12$\n TRANSITION_KIND_ROLLED_BACK_FROM\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'registrar.v1.lifecycle_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRANSITIONKIND']._serialized_start=407
-  _globals['_TRANSITIONKIND']._serialized_end=592
+  _globals['_TRANSITIONKIND']._serialized_start=452
+  _globals['_TRANSITIONKIND']._serialized_end=637
   _globals['_STAGETRANSITION']._serialized_start=110
-  _globals['_STAGETRANSITION']._serialized_end=404
+  _globals['_STAGETRANSITION']._serialized_end=449
 # @@protoc_insertion_point(module_scope)

@@ -66,6 +66,8 @@ class StageTransition(_message.Message):
     TRANSITION_TIME_FIELD_NUMBER: _builtins.int
     CAUSED_BY_VERSION_FIELD_NUMBER: _builtins.int
     EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    IS_BREAK_GLASS_FIELD_NUMBER: _builtins.int
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Number of the version."""
     from_stage: _reference_pb2.Stage.ValueType
@@ -82,6 +84,10 @@ class StageTransition(_message.Message):
     """Version whose move caused this one (DISPLACED, ROLLED_BACK_FROM); 0: none."""
     event_sequence: _builtins.int
     """Sequence of the event that the move made."""
+    is_break_glass: _builtins.bool
+    """Whether it was made against a policy, in an emergency."""
+    approval_id: _builtins.str
+    """Id of the approval that it used; empty: none."""
     @_builtins.property
     def transition_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -98,10 +104,12 @@ class StageTransition(_message.Message):
         transition_time: _timestamp_pb2.Timestamp | None = ...,
         caused_by_version: _builtins.int = ...,
         event_sequence: _builtins.int = ...,
+        is_break_glass: _builtins.bool = ...,
+        approval_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["transition_time", b"transition_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "caused_by_version", b"caused_by_version", "comment", b"comment", "event_sequence", b"event_sequence", "from_stage", b"from_stage", "kind", b"kind", "to_stage", b"to_stage", "transition_time", b"transition_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "approval_id", b"approval_id", "caused_by_version", b"caused_by_version", "comment", b"comment", "event_sequence", b"event_sequence", "from_stage", b"from_stage", "is_break_glass", b"is_break_glass", "kind", b"kind", "to_stage", b"to_stage", "transition_time", b"transition_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

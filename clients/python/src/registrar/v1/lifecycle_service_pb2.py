@@ -24,12 +24,15 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from registrar.v1 import access_pb2 as registrar_dot_v1_dot_access__pb2
+from registrar.v1 import approval_pb2 as registrar_dot_v1_dot_approval__pb2
 from registrar.v1 import lifecycle_pb2 as registrar_dot_v1_dot_lifecycle__pb2
 from registrar.v1 import model_version_pb2 as registrar_dot_v1_dot_model__version__pb2
+from registrar.v1 import policy_pb2 as registrar_dot_v1_dot_policy__pb2
 from registrar.v1 import reference_pb2 as registrar_dot_v1_dot_reference__pb2
+from registrar.v1 import review_pb2 as registrar_dot_v1_dot_review__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$registrar/v1/lifecycle_service.proto\x12\x0cregistrar.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19registrar/v1/access.proto\x1a\x1cregistrar/v1/lifecycle.proto\x1a registrar/v1/model_version.proto\x1a\x1cregistrar/v1/reference.proto\"\xe4\x01\n\x16TransitionStageRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRef\x12\"\n\x05stage\x18\x03 \x01(\x0e\x32\x13.registrar.v1.Stage\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\x12\x1c\n\x0f\x65xpected_holder\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\x42\x12\n\x10_expected_holder\"\x93\x01\n\x17TransitionStageResponse\x12\x31\n\rmodel_version\x18\x01 \x01(\x0b\x32\x1a.registrar.v1.ModelVersion\x12-\n\tdisplaced\x18\x02 \x03(\x0b\x32\x1a.registrar.v1.ModelVersion\x12\x16\n\x0e\x65vent_sequence\x18\x03 \x01(\x03\"\xba\x01\n\x0fRollbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\x12\x1c\n\x0f\x65xpected_holder\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nto_version\x18\x05 \x01(\x03\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x42\x12\n\x10_expected_holder\"\x8c\x01\n\x10RollbackResponse\x12\x31\n\rmodel_version\x18\x01 \x01(\x0b\x32\x1a.registrar.v1.ModelVersion\x12-\n\tdisplaced\x18\x02 \x03(\x0b\x32\x1a.registrar.v1.ModelVersion\x12\x16\n\x0e\x65vent_sequence\x18\x03 \x01(\x03\"\xd5\x01\n\x16ListTransitionsRequest\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x17ListTransitionsResponse\x12\x32\n\x0btransitions\x18\x01 \x03(\x0b\x32\x1d.registrar.v1.StageTransition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc0\x02\n\x10LifecycleService\x12h\n\x0fTransitionStage\x12$.registrar.v1.TransitionStageRequest\x1a%.registrar.v1.TransitionStageResponse\"\x08\xd2\xd8\x18\x04\x08\x03\x10\x03\x12U\n\x08Rollback\x12\x1d.registrar.v1.RollbackRequest\x1a\x1e.registrar.v1.RollbackResponse\"\n\xd2\xd8\x18\x06\x08\x03\x10\x03\x18\x03\x12k\n\x0fListTransitions\x12$.registrar.v1.ListTransitionsRequest\x1a%.registrar.v1.ListTransitionsResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x03\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$registrar/v1/lifecycle_service.proto\x12\x0cregistrar.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19registrar/v1/access.proto\x1a\x1bregistrar/v1/approval.proto\x1a\x1cregistrar/v1/lifecycle.proto\x1a registrar/v1/model_version.proto\x1a\x19registrar/v1/policy.proto\x1a\x1cregistrar/v1/reference.proto\x1a\x19registrar/v1/review.proto\"\xf9\x01\n\x16TransitionStageRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRef\x12\"\n\x05stage\x18\x03 \x01(\x0e\x32\x13.registrar.v1.Stage\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\x12\x1c\n\x0f\x65xpected_holder\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\x12\x13\n\x0b\x62reak_glass\x18\x08 \x01(\x08\x42\x12\n\x10_expected_holder\"\xc7\x01\n\x17TransitionStageResponse\x12\x31\n\rmodel_version\x18\x01 \x01(\x0b\x32\x1a.registrar.v1.ModelVersion\x12-\n\tdisplaced\x18\x02 \x03(\x0b\x32\x1a.registrar.v1.ModelVersion\x12\x16\n\x0e\x65vent_sequence\x18\x03 \x01(\x03\x12\x32\n\x10overridden_gates\x18\x04 \x03(\x0b\x32\x18.registrar.v1.FailedGate\"\xcf\x01\n\x0fRollbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\x12\x1c\n\x0f\x65xpected_holder\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nto_version\x18\x05 \x01(\x03\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x12\x13\n\x0b\x62reak_glass\x18\x07 \x01(\x08\x42\x12\n\x10_expected_holder\"\xc0\x01\n\x10RollbackResponse\x12\x31\n\rmodel_version\x18\x01 \x01(\x0b\x32\x1a.registrar.v1.ModelVersion\x12-\n\tdisplaced\x18\x02 \x03(\x0b\x32\x1a.registrar.v1.ModelVersion\x12\x16\n\x0e\x65vent_sequence\x18\x03 \x01(\x03\x12\x32\n\x10overridden_gates\x18\x04 \x03(\x0b\x32\x18.registrar.v1.FailedGate\"\xd5\x01\n\x16ListTransitionsRequest\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x17ListTransitionsResponse\x12\x32\n\x0btransitions\x18\x01 \x03(\x0b\x32\x1d.registrar.v1.StageTransition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc7\x01\n\x13\x43reatePolicyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12(\n\x05scope\x18\x05 \x01(\x0b\x32\x19.registrar.v1.PolicyScope\x12(\n\x05rules\x18\x06 \x01(\x0b\x32\x19.registrar.v1.PolicyRules\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\"T\n\x14\x43reatePolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.registrar.v1.Policy\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\"B\n\x10GetPolicyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\"9\n\x11GetPolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.registrar.v1.Policy\"q\n\x13ListPoliciesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cshow_deleted\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"W\n\x14ListPoliciesResponse\x12&\n\x08policies\x18\x01 \x03(\x0b\x32\x14.registrar.v1.Policy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x1aListPolicyRevisionsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x1bListPolicyRevisionsResponse\x12&\n\x08policies\x18\x01 \x03(\x0b\x32\x14.registrar.v1.Policy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xea\x01\n\x13UpdatePolicyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x05 \x01(\tH\x00\x88\x01\x01\x12(\n\x05scope\x18\x06 \x01(\x0b\x32\x19.registrar.v1.PolicyScope\x12(\n\x05rules\x18\x07 \x01(\x0b\x32\x19.registrar.v1.PolicyRules\x12\x15\n\rvalidate_only\x18\x08 \x01(\x08\x42\x0e\n\x0c_description\"T\n\x14UpdatePolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.registrar.v1.Policy\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\"U\n\x13\x44\x65letePolicyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"T\n\x14\x44\x65letePolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.registrar.v1.Policy\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\"\x96\x01\n\x11TestPolicyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x04name\x18\x02 \x01(\tH\x00\x12%\n\x05\x64raft\x18\x03 \x01(\x0b\x32\x14.registrar.v1.PolicyH\x00\x12\r\n\x05model\x18\x04 \x01(\t\x12\x10\n\x08versions\x18\x05 \x03(\x03\x12\x0e\n\x06newest\x18\x06 \x01(\x05\x42\t\n\x07subject\"U\n\x12TestPolicyResponse\x12)\n\x06trials\x18\x01 \x03(\x0b\x32\x19.registrar.v1.PolicyTrial\x12\x14\n\x0cis_truncated\x18\x02 \x01(\x08\"\xe4\x01\n\x0bPolicyTrial\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12$\n\x05stage\x18\x03 \x01(\x0e\x32\x13.registrar.v1.StageH\x00\x12\x17\n\ralias_pattern\x18\x04 \x01(\tH\x00\x12\x12\n\nis_covered\x18\x05 \x01(\x08\x12.\n\x0c\x66\x61iled_gates\x18\x06 \x03(\x0b\x32\x18.registrar.v1.FailedGate\x12\x15\n\rcompared_with\x18\x07 \x01(\x03\x12\x11\n\twas_there\x18\x08 \x01(\x08\x42\x08\n\x06target\"\xaa\x01\n\x16RequestApprovalRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRef\x12$\n\x05stage\x18\x03 \x01(\x0e\x32\x13.registrar.v1.StageH\x00\x12\x0f\n\x05\x61lias\x18\x04 \x01(\tH\x00\x12\x0f\n\x07\x63omment\x18\x05 \x01(\tB\x08\n\x06target\"\x8b\x01\n\x17RequestApprovalResponse\x12(\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x16.registrar.v1.Approval\x12.\n\x0c\x66\x61iled_gates\x18\x02 \x03(\x0b\x32\x18.registrar.v1.FailedGate\x12\x16\n\x0e\x65vent_sequence\x18\x03 \x01(\x03\"\xb7\x01\n\x15\x44\x65\x63ideApprovalRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x13\n\x0b\x61pproval_id\x18\x03 \x01(\t\x12\x15\n\rapprover_role\x18\x04 \x01(\t\x12(\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0e\x32\x16.registrar.v1.Decision\x12\r\n\x05notes\x18\x06 \x01(\t\"Z\n\x16\x44\x65\x63ideApprovalResponse\x12(\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x16.registrar.v1.Approval\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\"z\n\x17WithdrawApprovalRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x13\n\x0b\x61pproval_id\x18\x03 \x01(\t\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\"\\\n\x18WithdrawApprovalResponse\x12(\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x16.registrar.v1.Approval\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\"P\n\x12GetApprovalRequest\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x13\n\x0b\x61pproval_id\x18\x02 \x01(\t\"?\n\x13GetApprovalResponse\x12(\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x16.registrar.v1.Approval\"\x97\x01\n\x14ListApprovalsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x15\n\rawaiting_role\x18\x04 \x01(\t\x12\x11\n\topen_only\x18\x05 \x01(\x08\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"[\n\x15ListApprovalsResponse\x12)\n\tapprovals\x18\x01 \x03(\x0b\x32\x16.registrar.v1.Approval\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"v\n\x14\x43reateCommentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRef\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x10\n\x08reply_to\x18\x04 \x01(\t\"W\n\x15\x43reateCommentResponse\x12&\n\x07\x63omment\x18\x01 \x01(\x0b\x32\x15.registrar.v1.Comment\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\"\xd2\x01\n\x13ListCommentsRequest\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.registrar.v1.ModelRef\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"X\n\x14ListCommentsResponse\x12\'\n\x08\x63omments\x18\x01 \x03(\x0b\x32\x15.registrar.v1.Comment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb5\x01\n\x12ReportCheckRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x03ref\x18\x02 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRef\x12\x0c\n\x04name\x18\x03 \x01(\t\x12+\n\x07outcome\x18\x04 \x01(\x0e\x32\x1a.registrar.v1.CheckOutcome\x12\x0f\n\x07summary\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65tails_uri\x18\x06 \x01(\t\"X\n\x13ReportCheckResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.registrar.v1.CheckResult\x12\x16\n\x0e\x65vent_sequence\x18\x02 \x01(\x03\"f\n\x11ListChecksRequest\x12*\n\x03ref\x18\x01 \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRef\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x12ListChecksResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.registrar.v1.CheckResult\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x83\x0f\n\x10LifecycleService\x12h\n\x0fTransitionStage\x12$.registrar.v1.TransitionStageRequest\x1a%.registrar.v1.TransitionStageResponse\"\x08\xd2\xd8\x18\x04\x08\x03\x10\x03\x12U\n\x08Rollback\x12\x1d.registrar.v1.RollbackRequest\x1a\x1e.registrar.v1.RollbackResponse\"\n\xd2\xd8\x18\x06\x08\x03\x10\x03\x18\x03\x12k\n\x0fListTransitions\x12$.registrar.v1.ListTransitionsRequest\x1a%.registrar.v1.ListTransitionsResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x03\x10\x01\x12_\n\x0c\x43reatePolicy\x12!.registrar.v1.CreatePolicyRequest\x1a\".registrar.v1.CreatePolicyResponse\"\x08\xd2\xd8\x18\x04\x08\x05\x10\t\x12Y\n\tGetPolicy\x12\x1e.registrar.v1.GetPolicyRequest\x1a\x1f.registrar.v1.GetPolicyResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x04\x10\x01\x12\x62\n\x0cListPolicies\x12!.registrar.v1.ListPoliciesRequest\x1a\".registrar.v1.ListPoliciesResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x04\x10\x01\x12w\n\x13ListPolicyRevisions\x12(.registrar.v1.ListPolicyRevisionsRequest\x1a).registrar.v1.ListPolicyRevisionsResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x04\x10\x01\x12_\n\x0cUpdatePolicy\x12!.registrar.v1.UpdatePolicyRequest\x1a\".registrar.v1.UpdatePolicyResponse\"\x08\xd2\xd8\x18\x04\x08\x05\x10\t\x12_\n\x0c\x44\x65letePolicy\x12!.registrar.v1.DeletePolicyRequest\x1a\".registrar.v1.DeletePolicyResponse\"\x08\xd2\xd8\x18\x04\x08\x05\x10\t\x12\\\n\nTestPolicy\x12\x1f.registrar.v1.TestPolicyRequest\x1a .registrar.v1.TestPolicyResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x05\x10\t\x12h\n\x0fRequestApproval\x12$.registrar.v1.RequestApprovalRequest\x1a%.registrar.v1.RequestApprovalResponse\"\x08\xd2\xd8\x18\x04\x08\x03\x10\x01\x12\x65\n\x0e\x44\x65\x63ideApproval\x12#.registrar.v1.DecideApprovalRequest\x1a$.registrar.v1.DecideApprovalResponse\"\x08\xd2\xd8\x18\x04\x08\x03\x10\x05\x12k\n\x10WithdrawApproval\x12%.registrar.v1.WithdrawApprovalRequest\x1a&.registrar.v1.WithdrawApprovalResponse\"\x08\xd2\xd8\x18\x04\x08\x03\x10\x01\x12_\n\x0bGetApproval\x12 .registrar.v1.GetApprovalRequest\x1a!.registrar.v1.GetApprovalResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x03\x10\x01\x12\x65\n\rListApprovals\x12\".registrar.v1.ListApprovalsRequest\x1a#.registrar.v1.ListApprovalsResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x04\x10\x01\x12\x62\n\rCreateComment\x12\".registrar.v1.CreateCommentRequest\x1a#.registrar.v1.CreateCommentResponse\"\x08\xd2\xd8\x18\x04\x08\x03\x10\x01\x12\x62\n\x0cListComments\x12!.registrar.v1.ListCommentsRequest\x1a\".registrar.v1.ListCommentsResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x03\x10\x01\x12\\\n\x0bReportCheck\x12 .registrar.v1.ReportCheckRequest\x1a!.registrar.v1.ReportCheckResponse\"\x08\xd2\xd8\x18\x04\x08\x03\x10\x02\x12\\\n\nListChecks\x12\x1f.registrar.v1.ListChecksRequest\x1a .registrar.v1.ListChecksResponse\"\x0b\x90\x02\x01\xd2\xd8\x18\x04\x08\x03\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,18 +45,116 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LIFECYCLESERVICE'].methods_by_name['Rollback']._serialized_options = b'\322\330\030\006\010\003\020\003\030\003'
   _globals['_LIFECYCLESERVICE'].methods_by_name['ListTransitions']._loaded_options = None
   _globals['_LIFECYCLESERVICE'].methods_by_name['ListTransitions']._serialized_options = b'\220\002\001\322\330\030\004\010\003\020\001'
-  _globals['_TRANSITIONSTAGEREQUEST']._serialized_start=209
-  _globals['_TRANSITIONSTAGEREQUEST']._serialized_end=437
-  _globals['_TRANSITIONSTAGERESPONSE']._serialized_start=440
-  _globals['_TRANSITIONSTAGERESPONSE']._serialized_end=587
-  _globals['_ROLLBACKREQUEST']._serialized_start=590
-  _globals['_ROLLBACKREQUEST']._serialized_end=776
-  _globals['_ROLLBACKRESPONSE']._serialized_start=779
-  _globals['_ROLLBACKRESPONSE']._serialized_end=919
-  _globals['_LISTTRANSITIONSREQUEST']._serialized_start=922
-  _globals['_LISTTRANSITIONSREQUEST']._serialized_end=1135
-  _globals['_LISTTRANSITIONSRESPONSE']._serialized_start=1137
-  _globals['_LISTTRANSITIONSRESPONSE']._serialized_end=1239
-  _globals['_LIFECYCLESERVICE']._serialized_start=1242
-  _globals['_LIFECYCLESERVICE']._serialized_end=1562
+  _globals['_LIFECYCLESERVICE'].methods_by_name['CreatePolicy']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['CreatePolicy']._serialized_options = b'\322\330\030\004\010\005\020\t'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['GetPolicy']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['GetPolicy']._serialized_options = b'\220\002\001\322\330\030\004\010\004\020\001'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['ListPolicies']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['ListPolicies']._serialized_options = b'\220\002\001\322\330\030\004\010\004\020\001'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['ListPolicyRevisions']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['ListPolicyRevisions']._serialized_options = b'\220\002\001\322\330\030\004\010\004\020\001'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['UpdatePolicy']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['UpdatePolicy']._serialized_options = b'\322\330\030\004\010\005\020\t'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['DeletePolicy']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['DeletePolicy']._serialized_options = b'\322\330\030\004\010\005\020\t'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['TestPolicy']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['TestPolicy']._serialized_options = b'\220\002\001\322\330\030\004\010\005\020\t'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['RequestApproval']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['RequestApproval']._serialized_options = b'\322\330\030\004\010\003\020\001'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['DecideApproval']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['DecideApproval']._serialized_options = b'\322\330\030\004\010\003\020\005'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['WithdrawApproval']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['WithdrawApproval']._serialized_options = b'\322\330\030\004\010\003\020\001'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['GetApproval']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['GetApproval']._serialized_options = b'\220\002\001\322\330\030\004\010\003\020\001'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['ListApprovals']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['ListApprovals']._serialized_options = b'\220\002\001\322\330\030\004\010\004\020\001'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['CreateComment']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['CreateComment']._serialized_options = b'\322\330\030\004\010\003\020\001'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['ListComments']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['ListComments']._serialized_options = b'\220\002\001\322\330\030\004\010\003\020\001'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['ReportCheck']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['ReportCheck']._serialized_options = b'\322\330\030\004\010\003\020\002'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['ListChecks']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['ListChecks']._serialized_options = b'\220\002\001\322\330\030\004\010\003\020\001'
+  _globals['_TRANSITIONSTAGEREQUEST']._serialized_start=292
+  _globals['_TRANSITIONSTAGEREQUEST']._serialized_end=541
+  _globals['_TRANSITIONSTAGERESPONSE']._serialized_start=544
+  _globals['_TRANSITIONSTAGERESPONSE']._serialized_end=743
+  _globals['_ROLLBACKREQUEST']._serialized_start=746
+  _globals['_ROLLBACKREQUEST']._serialized_end=953
+  _globals['_ROLLBACKRESPONSE']._serialized_start=956
+  _globals['_ROLLBACKRESPONSE']._serialized_end=1148
+  _globals['_LISTTRANSITIONSREQUEST']._serialized_start=1151
+  _globals['_LISTTRANSITIONSREQUEST']._serialized_end=1364
+  _globals['_LISTTRANSITIONSRESPONSE']._serialized_start=1366
+  _globals['_LISTTRANSITIONSRESPONSE']._serialized_end=1468
+  _globals['_CREATEPOLICYREQUEST']._serialized_start=1471
+  _globals['_CREATEPOLICYREQUEST']._serialized_end=1670
+  _globals['_CREATEPOLICYRESPONSE']._serialized_start=1672
+  _globals['_CREATEPOLICYRESPONSE']._serialized_end=1756
+  _globals['_GETPOLICYREQUEST']._serialized_start=1758
+  _globals['_GETPOLICYREQUEST']._serialized_end=1824
+  _globals['_GETPOLICYRESPONSE']._serialized_start=1826
+  _globals['_GETPOLICYRESPONSE']._serialized_end=1883
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=1885
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=1998
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=2000
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=2087
+  _globals['_LISTPOLICYREVISIONSREQUEST']._serialized_start=2089
+  _globals['_LISTPOLICYREVISIONSREQUEST']._serialized_end=2186
+  _globals['_LISTPOLICYREVISIONSRESPONSE']._serialized_start=2188
+  _globals['_LISTPOLICYREVISIONSRESPONSE']._serialized_end=2282
+  _globals['_UPDATEPOLICYREQUEST']._serialized_start=2285
+  _globals['_UPDATEPOLICYREQUEST']._serialized_end=2519
+  _globals['_UPDATEPOLICYRESPONSE']._serialized_start=2521
+  _globals['_UPDATEPOLICYRESPONSE']._serialized_end=2605
+  _globals['_DELETEPOLICYREQUEST']._serialized_start=2607
+  _globals['_DELETEPOLICYREQUEST']._serialized_end=2692
+  _globals['_DELETEPOLICYRESPONSE']._serialized_start=2694
+  _globals['_DELETEPOLICYRESPONSE']._serialized_end=2778
+  _globals['_TESTPOLICYREQUEST']._serialized_start=2781
+  _globals['_TESTPOLICYREQUEST']._serialized_end=2931
+  _globals['_TESTPOLICYRESPONSE']._serialized_start=2933
+  _globals['_TESTPOLICYRESPONSE']._serialized_end=3018
+  _globals['_POLICYTRIAL']._serialized_start=3021
+  _globals['_POLICYTRIAL']._serialized_end=3249
+  _globals['_REQUESTAPPROVALREQUEST']._serialized_start=3252
+  _globals['_REQUESTAPPROVALREQUEST']._serialized_end=3422
+  _globals['_REQUESTAPPROVALRESPONSE']._serialized_start=3425
+  _globals['_REQUESTAPPROVALRESPONSE']._serialized_end=3564
+  _globals['_DECIDEAPPROVALREQUEST']._serialized_start=3567
+  _globals['_DECIDEAPPROVALREQUEST']._serialized_end=3750
+  _globals['_DECIDEAPPROVALRESPONSE']._serialized_start=3752
+  _globals['_DECIDEAPPROVALRESPONSE']._serialized_end=3842
+  _globals['_WITHDRAWAPPROVALREQUEST']._serialized_start=3844
+  _globals['_WITHDRAWAPPROVALREQUEST']._serialized_end=3966
+  _globals['_WITHDRAWAPPROVALRESPONSE']._serialized_start=3968
+  _globals['_WITHDRAWAPPROVALRESPONSE']._serialized_end=4060
+  _globals['_GETAPPROVALREQUEST']._serialized_start=4062
+  _globals['_GETAPPROVALREQUEST']._serialized_end=4142
+  _globals['_GETAPPROVALRESPONSE']._serialized_start=4144
+  _globals['_GETAPPROVALRESPONSE']._serialized_end=4207
+  _globals['_LISTAPPROVALSREQUEST']._serialized_start=4210
+  _globals['_LISTAPPROVALSREQUEST']._serialized_end=4361
+  _globals['_LISTAPPROVALSRESPONSE']._serialized_start=4363
+  _globals['_LISTAPPROVALSRESPONSE']._serialized_end=4454
+  _globals['_CREATECOMMENTREQUEST']._serialized_start=4456
+  _globals['_CREATECOMMENTREQUEST']._serialized_end=4574
+  _globals['_CREATECOMMENTRESPONSE']._serialized_start=4576
+  _globals['_CREATECOMMENTRESPONSE']._serialized_end=4663
+  _globals['_LISTCOMMENTSREQUEST']._serialized_start=4666
+  _globals['_LISTCOMMENTSREQUEST']._serialized_end=4876
+  _globals['_LISTCOMMENTSRESPONSE']._serialized_start=4878
+  _globals['_LISTCOMMENTSRESPONSE']._serialized_end=4966
+  _globals['_REPORTCHECKREQUEST']._serialized_start=4969
+  _globals['_REPORTCHECKREQUEST']._serialized_end=5150
+  _globals['_REPORTCHECKRESPONSE']._serialized_start=5152
+  _globals['_REPORTCHECKRESPONSE']._serialized_end=5240
+  _globals['_LISTCHECKSREQUEST']._serialized_start=5242
+  _globals['_LISTCHECKSREQUEST']._serialized_end=5344
+  _globals['_LISTCHECKSRESPONSE']._serialized_start=5346
+  _globals['_LISTCHECKSRESPONSE']._serialized_end=5435
+  _globals['_LIFECYCLESERVICE']._serialized_start=5438
+  _globals['_LIFECYCLESERVICE']._serialized_end=7361
 # @@protoc_insertion_point(module_scope)

@@ -8,9 +8,12 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from registrar.v1 import approval_pb2 as _approval_pb2
 from registrar.v1 import lifecycle_pb2 as _lifecycle_pb2
 from registrar.v1 import model_version_pb2 as _model_version_pb2
+from registrar.v1 import policy_pb2 as _policy_pb2
 from registrar.v1 import reference_pb2 as _reference_pb2
+from registrar.v1 import review_pb2 as _review_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -35,6 +38,7 @@ class TransitionStageRequest(_message.Message):
     EXPECTED_HOLDER_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    BREAK_GLASS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call answer as the first did. 1 to 128 printable ASCII characters; empty: no protection."""
     stage: _reference_pb2.Stage.ValueType
@@ -42,11 +46,17 @@ class TransitionStageRequest(_message.Message):
     comment: _builtins.str
     """Why. At most 5,000 characters."""
     expected_holder: _builtins.int
-    """Number of the version that must hold the target stage now; 0: nobody may. Absent: whoever holds it."""
+    """Number of the version that must hold the target stage now, one of them where several may; 0: nobody may. Absent: whoever
+    holds it.
+    """
     etag: _builtins.str
     """The etag of the version read before; empty: whatever happened since."""
     validate_only: _builtins.bool
     """Check everything and change nothing; the answer is what it would be."""
+    break_glass: _builtins.bool
+    """Act against the policies, in an emergency. Needs RIGHT_BREAK_GLASS, too, and a comment; it is marked in the history and
+    in the audit, with every gate that failed. Files that were not verified never pass.
+    """
     @_builtins.property
     def ref(self) -> _reference_pb2.ModelVersionRef:
         """The version to move."""
@@ -61,10 +71,11 @@ class TransitionStageRequest(_message.Message):
         expected_holder: _builtins.int | None = ...,
         etag: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        break_glass: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_holder", b"_expected_holder", "expected_holder", b"expected_holder", "ref", b"ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_holder", b"_expected_holder", "comment", b"comment", "etag", b"etag", "expected_holder", b"expected_holder", "ref", b"ref", "request_id", b"request_id", "stage", b"stage", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_holder", b"_expected_holder", "break_glass", b"break_glass", "comment", b"comment", "etag", b"etag", "expected_holder", b"expected_holder", "ref", b"ref", "request_id", b"request_id", "stage", b"stage", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_holder: _TypeAlias = _typing.Literal["expected_holder"]  # noqa: Y015
     _WhichOneofArgType__expected_holder: _TypeAlias = _typing.Literal["_expected_holder", b"_expected_holder"]  # noqa: Y015
@@ -81,6 +92,7 @@ class TransitionStageResponse(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     DISPLACED_FIELD_NUMBER: _builtins.int
     EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    OVERRIDDEN_GATES_FIELD_NUMBER: _builtins.int
     event_sequence: _builtins.int
     """Sequence of the event that this change made; 0 when nothing changed."""
     @_builtins.property
@@ -91,16 +103,21 @@ class TransitionStageResponse(_message.Message):
     def displaced(self) -> _containers.RepeatedCompositeFieldContainer[_model_version_pb2.ModelVersion]:
         """Versions that it displaced, archived."""
 
+    @_builtins.property
+    def overridden_gates(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.FailedGate]:
+        """With `break_glass`, the gates that failed and were overridden."""
+
     def __init__(
         self,
         *,
         model_version: _model_version_pb2.ModelVersion | None = ...,
         displaced: _abc.Iterable[_model_version_pb2.ModelVersion] | None = ...,
         event_sequence: _builtins.int = ...,
+        overridden_gates: _abc.Iterable[_policy_pb2.FailedGate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["displaced", b"displaced", "event_sequence", b"event_sequence", "model_version", b"model_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["displaced", b"displaced", "event_sequence", b"event_sequence", "model_version", b"model_version", "overridden_gates", b"overridden_gates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -118,16 +135,23 @@ class RollbackRequest(_message.Message):
     EXPECTED_HOLDER_FIELD_NUMBER: _builtins.int
     TO_VERSION_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    BREAK_GLASS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """See TransitionStageRequest.request_id."""
     comment: _builtins.str
     """Why. At most 5,000 characters."""
     expected_holder: _builtins.int
-    """Number of the version that must be in production now; 0: nobody may. Absent: whoever is."""
+    """Number of the version that must be in production now, one of them where several may be; 0: nobody may. Absent: whoever
+    is.
+    """
     to_version: _builtins.int
     """Number of the version to go back to; it must have been in production. 0: the one before."""
     validate_only: _builtins.bool
     """Check everything, the stored files too, and change nothing."""
+    break_glass: _builtins.bool
+    """Act against the policies, in an emergency. Needs RIGHT_BREAK_GLASS, too, and a comment; it is marked in the history and
+    in the audit, with every gate that failed. Files that were not verified never pass.
+    """
     @_builtins.property
     def model(self) -> _reference_pb2.ModelRef:
         """Which model."""
@@ -141,10 +165,11 @@ class RollbackRequest(_message.Message):
         expected_holder: _builtins.int | None = ...,
         to_version: _builtins.int = ...,
         validate_only: _builtins.bool = ...,
+        break_glass: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_holder", b"_expected_holder", "expected_holder", b"expected_holder", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_holder", b"_expected_holder", "comment", b"comment", "expected_holder", b"expected_holder", "model", b"model", "request_id", b"request_id", "to_version", b"to_version", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_holder", b"_expected_holder", "break_glass", b"break_glass", "comment", b"comment", "expected_holder", b"expected_holder", "model", b"model", "request_id", b"request_id", "to_version", b"to_version", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_holder: _TypeAlias = _typing.Literal["expected_holder"]  # noqa: Y015
     _WhichOneofArgType__expected_holder: _TypeAlias = _typing.Literal["_expected_holder", b"_expected_holder"]  # noqa: Y015
@@ -161,6 +186,7 @@ class RollbackResponse(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     DISPLACED_FIELD_NUMBER: _builtins.int
     EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    OVERRIDDEN_GATES_FIELD_NUMBER: _builtins.int
     event_sequence: _builtins.int
     """Sequence of the event that this change made."""
     @_builtins.property
@@ -171,16 +197,21 @@ class RollbackResponse(_message.Message):
     def displaced(self) -> _containers.RepeatedCompositeFieldContainer[_model_version_pb2.ModelVersion]:
         """Versions taken out of production, archived."""
 
+    @_builtins.property
+    def overridden_gates(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.FailedGate]:
+        """With `break_glass`, the gates that failed and were overridden."""
+
     def __init__(
         self,
         *,
         model_version: _model_version_pb2.ModelVersion | None = ...,
         displaced: _abc.Iterable[_model_version_pb2.ModelVersion] | None = ...,
         event_sequence: _builtins.int = ...,
+        overridden_gates: _abc.Iterable[_policy_pb2.FailedGate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["displaced", b"displaced", "event_sequence", b"event_sequence", "model_version", b"model_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["displaced", b"displaced", "event_sequence", b"event_sequence", "model_version", b"model_version", "overridden_gates", b"overridden_gates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -261,3 +292,1153 @@ class ListTransitionsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListTransitionsResponse: _TypeAlias = ListTransitionsResponse  # noqa: Y015
+
+@_typing.final
+class CreatePolicyRequest(_message.Message):
+    """CreatePolicyRequest is the request of CreatePolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """See TransitionStageRequest.request_id."""
+    tenant: _builtins.str
+    """Tenant that it is for; `*`: all. Empty: the caller's."""
+    name: _builtins.str
+    """See Policy.name."""
+    description: _builtins.str
+    """See Policy.description."""
+    validate_only: _builtins.bool
+    """Check everything and change nothing."""
+    @_builtins.property
+    def scope(self) -> _policy_pb2.PolicyScope:
+        """See Policy.scope."""
+
+    @_builtins.property
+    def rules(self) -> _policy_pb2.PolicyRules:
+        """See Policy.rules."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+        name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        scope: _policy_pb2.PolicyScope | None = ...,
+        rules: _policy_pb2.PolicyRules | None = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "request_id", b"request_id", "rules", b"rules", "scope", b"scope", "tenant", b"tenant", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreatePolicyRequest: _TypeAlias = CreatePolicyRequest  # noqa: Y015
+
+@_typing.final
+class CreatePolicyResponse(_message.Message):
+    """CreatePolicyResponse is the response of CreatePolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    event_sequence: _builtins.int
+    """Sequence of the event that this change made."""
+    @_builtins.property
+    def policy(self) -> _policy_pb2.Policy:
+        """The policy."""
+
+    def __init__(
+        self,
+        *,
+        policy: _policy_pb2.Policy | None = ...,
+        event_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_sequence", b"event_sequence", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreatePolicyResponse: _TypeAlias = CreatePolicyResponse  # noqa: Y015
+
+@_typing.final
+class GetPolicyRequest(_message.Message):
+    """GetPolicyRequest is the request of GetPolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Tenant of the policy. Empty: the caller's. `*` is read by whoever may read anything."""
+    name: _builtins.str
+    """Its name."""
+    revision: _builtins.int
+    """Which revision, also of a deleted policy. 0: the one that holds."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        name: _builtins.str = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "revision", b"revision", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPolicyRequest: _TypeAlias = GetPolicyRequest  # noqa: Y015
+
+@_typing.final
+class GetPolicyResponse(_message.Message):
+    """GetPolicyResponse is the response of GetPolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policy(self) -> _policy_pb2.Policy:
+        """The policy."""
+
+    def __init__(
+        self,
+        *,
+        policy: _policy_pb2.Policy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPolicyResponse: _TypeAlias = GetPolicyResponse  # noqa: Y015
+
+@_typing.final
+class ListPoliciesRequest(_message.Message):
+    """ListPoliciesRequest is the request of ListPolicies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    SHOW_DELETED_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Tenant. Empty: the caller's."""
+    model: _builtins.str
+    """Only those that are about moves of this model. Empty: all."""
+    show_deleted: _builtins.bool
+    """Deleted ones too."""
+    page_size: _builtins.int
+    """Most policies in one page. 0: 100. Over 1,000: 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with all else unchanged. Empty: the first page."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        model: _builtins.str = ...,
+        show_deleted: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "page_size", b"page_size", "page_token", b"page_token", "show_deleted", b"show_deleted", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPoliciesRequest: _TypeAlias = ListPoliciesRequest  # noqa: Y015
+
+@_typing.final
+class ListPoliciesResponse(_message.Message):
+    """ListPoliciesResponse is the response of ListPolicies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty: this was the last."""
+    @_builtins.property
+    def policies(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.Policy]:
+        """One page."""
+
+    def __init__(
+        self,
+        *,
+        policies: _abc.Iterable[_policy_pb2.Policy] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "policies", b"policies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPoliciesResponse: _TypeAlias = ListPoliciesResponse  # noqa: Y015
+
+@_typing.final
+class ListPolicyRevisionsRequest(_message.Message):
+    """ListPolicyRevisionsRequest is the request of ListPolicyRevisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Tenant of the policy. Empty: the caller's."""
+    name: _builtins.str
+    """Its name."""
+    page_size: _builtins.int
+    """Most revisions in one page. 0: 100. Over 1,000: 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with all else unchanged. Empty: the first page."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        name: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "page_size", b"page_size", "page_token", b"page_token", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPolicyRevisionsRequest: _TypeAlias = ListPolicyRevisionsRequest  # noqa: Y015
+
+@_typing.final
+class ListPolicyRevisionsResponse(_message.Message):
+    """ListPolicyRevisionsResponse is the response of ListPolicyRevisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty: this was the last."""
+    @_builtins.property
+    def policies(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.Policy]:
+        """One page."""
+
+    def __init__(
+        self,
+        *,
+        policies: _abc.Iterable[_policy_pb2.Policy] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "policies", b"policies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPolicyRevisionsResponse: _TypeAlias = ListPolicyRevisionsResponse  # noqa: Y015
+
+@_typing.final
+class UpdatePolicyRequest(_message.Message):
+    """UpdatePolicyRequest is the request of UpdatePolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """See TransitionStageRequest.request_id."""
+    tenant: _builtins.str
+    """Tenant of the policy. Empty: the caller's."""
+    name: _builtins.str
+    """Its name."""
+    etag: _builtins.str
+    """The etag read before; empty: change it whatever happened since."""
+    description: _builtins.str
+    """New description; absent: as it was."""
+    validate_only: _builtins.bool
+    """Check everything and change nothing."""
+    @_builtins.property
+    def scope(self) -> _policy_pb2.PolicyScope:
+        """New scope, as a whole; absent: as it was."""
+
+    @_builtins.property
+    def rules(self) -> _policy_pb2.PolicyRules:
+        """New rules, as a whole; absent: as they were."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        description: _builtins.str | None = ...,
+        scope: _policy_pb2.PolicyScope | None = ...,
+        rules: _policy_pb2.PolicyRules | None = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "description", b"description", "rules", b"rules", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "description", b"description", "etag", b"etag", "name", b"name", "request_id", b"request_id", "rules", b"rules", "scope", b"scope", "tenant", b"tenant", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+
+Global___UpdatePolicyRequest: _TypeAlias = UpdatePolicyRequest  # noqa: Y015
+
+@_typing.final
+class UpdatePolicyResponse(_message.Message):
+    """UpdatePolicyResponse is the response of UpdatePolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    event_sequence: _builtins.int
+    """Sequence of the event that this change made; 0 when nothing changed."""
+    @_builtins.property
+    def policy(self) -> _policy_pb2.Policy:
+        """The policy as changed. The same revision as before, when nothing is different."""
+
+    def __init__(
+        self,
+        *,
+        policy: _policy_pb2.Policy | None = ...,
+        event_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_sequence", b"event_sequence", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdatePolicyResponse: _TypeAlias = UpdatePolicyResponse  # noqa: Y015
+
+@_typing.final
+class DeletePolicyRequest(_message.Message):
+    """DeletePolicyRequest is the request of DeletePolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """See TransitionStageRequest.request_id."""
+    tenant: _builtins.str
+    """Tenant of the policy. Empty: the caller's."""
+    name: _builtins.str
+    """Its name."""
+    etag: _builtins.str
+    """The etag read before; empty: delete it whatever happened since."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeletePolicyRequest: _TypeAlias = DeletePolicyRequest  # noqa: Y015
+
+@_typing.final
+class DeletePolicyResponse(_message.Message):
+    """DeletePolicyResponse is the response of DeletePolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    event_sequence: _builtins.int
+    """Sequence of the event that this change made."""
+    @_builtins.property
+    def policy(self) -> _policy_pb2.Policy:
+        """The policy as deleted."""
+
+    def __init__(
+        self,
+        *,
+        policy: _policy_pb2.Policy | None = ...,
+        event_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_sequence", b"event_sequence", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeletePolicyResponse: _TypeAlias = DeletePolicyResponse  # noqa: Y015
+
+@_typing.final
+class TestPolicyRequest(_message.Message):
+    """TestPolicyRequest is the request of TestPolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DRAFT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    NEWEST_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Tenant whose versions are looked at. Empty: the caller's."""
+    name: _builtins.str
+    """Name of one that holds in the tenant."""
+    model: _builtins.str
+    """Model whose versions are looked at. Empty: all that the scope covers."""
+    newest: _builtins.int
+    """How many of the newest versions of each model, when `versions` is empty. 0: 10. At most 100. In all, at most 1,000 are
+    looked at.
+    """
+    @_builtins.property
+    def draft(self) -> _policy_pb2.Policy:
+        """One that is not there yet: `scope` and `rules` count."""
+
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of versions of that model; empty: the newest ones."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        name: _builtins.str = ...,
+        draft: _policy_pb2.Policy | None = ...,
+        model: _builtins.str = ...,
+        versions: _abc.Iterable[_builtins.int] | None = ...,
+        newest: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft", "name", b"name", "subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft", "model", b"model", "name", b"name", "newest", b"newest", "subject", b"subject", "tenant", b"tenant", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["name", "draft"]  # noqa: Y015
+    _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_subject) -> _WhichOneofReturnType_subject | None: ...
+
+Global___TestPolicyRequest: _TypeAlias = TestPolicyRequest  # noqa: Y015
+
+@_typing.final
+class TestPolicyResponse(_message.Message):
+    """TestPolicyResponse is the response of TestPolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRIALS_FIELD_NUMBER: _builtins.int
+    IS_TRUNCATED_FIELD_NUMBER: _builtins.int
+    is_truncated: _builtins.bool
+    """Whether there were more versions than are looked at."""
+    @_builtins.property
+    def trials(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyTrial]:
+        """What came of it, one for each version and target; by model, the newest version first."""
+
+    def __init__(
+        self,
+        *,
+        trials: _abc.Iterable[Global___PolicyTrial] | None = ...,
+        is_truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_truncated", b"is_truncated", "trials", b"trials"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestPolicyResponse: _TypeAlias = TestPolicyResponse  # noqa: Y015
+
+@_typing.final
+class PolicyTrial(_message.Message):
+    """PolicyTrial is what a policy says of one version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    ALIAS_PATTERN_FIELD_NUMBER: _builtins.int
+    IS_COVERED_FIELD_NUMBER: _builtins.int
+    FAILED_GATES_FIELD_NUMBER: _builtins.int
+    COMPARED_WITH_FIELD_NUMBER: _builtins.int
+    WAS_THERE_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model."""
+    version: _builtins.int
+    """Number of the version."""
+    stage: _reference_pb2.Stage.ValueType
+    """Stage."""
+    alias_pattern: _builtins.str
+    """Pattern of aliases."""
+    is_covered: _builtins.bool
+    """Whether the policy covers it: its model and its risk."""
+    compared_with: _builtins.int
+    """Number of the version that it was measured against; 0: none."""
+    was_there: _builtins.bool
+    """Whether it was at the target once."""
+    @_builtins.property
+    def failed_gates(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.FailedGate]:
+        """What it would not meet. Empty: it would pass."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        stage: _reference_pb2.Stage.ValueType = ...,
+        alias_pattern: _builtins.str = ...,
+        is_covered: _builtins.bool = ...,
+        failed_gates: _abc.Iterable[_policy_pb2.FailedGate] | None = ...,
+        compared_with: _builtins.int = ...,
+        was_there: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alias_pattern", b"alias_pattern", "stage", b"stage", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_pattern", b"alias_pattern", "compared_with", b"compared_with", "failed_gates", b"failed_gates", "is_covered", b"is_covered", "model", b"model", "stage", b"stage", "target", b"target", "version", b"version", "was_there", b"was_there"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["stage", "alias_pattern"]  # noqa: Y015
+    _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
+
+Global___PolicyTrial: _TypeAlias = PolicyTrial  # noqa: Y015
+
+@_typing.final
+class RequestApprovalRequest(_message.Message):
+    """RequestApprovalRequest is the request of RequestApproval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REF_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """See TransitionStageRequest.request_id."""
+    stage: _reference_pb2.Stage.ValueType
+    """Stage."""
+    alias: _builtins.str
+    """Alias."""
+    comment: _builtins.str
+    """Why. At most 5,000 characters."""
+    @_builtins.property
+    def ref(self) -> _reference_pb2.ModelVersionRef:
+        """The version to move."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        ref: _reference_pb2.ModelVersionRef | None = ...,
+        stage: _reference_pb2.Stage.ValueType = ...,
+        alias: _builtins.str = ...,
+        comment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "ref", b"ref", "stage", b"stage", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "comment", b"comment", "ref", b"ref", "request_id", b"request_id", "stage", b"stage", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["stage", "alias"]  # noqa: Y015
+    _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
+
+Global___RequestApprovalRequest: _TypeAlias = RequestApprovalRequest  # noqa: Y015
+
+@_typing.final
+class RequestApprovalResponse(_message.Message):
+    """RequestApprovalResponse is the response of RequestApproval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    FAILED_GATES_FIELD_NUMBER: _builtins.int
+    EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    event_sequence: _builtins.int
+    """Sequence of the event that this change made."""
+    @_builtins.property
+    def approval(self) -> _approval_pb2.Approval:
+        """The approval."""
+
+    @_builtins.property
+    def failed_gates(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.FailedGate]:
+        """What the version does not meet yet, approvals aside."""
+
+    def __init__(
+        self,
+        *,
+        approval: _approval_pb2.Approval | None = ...,
+        failed_gates: _abc.Iterable[_policy_pb2.FailedGate] | None = ...,
+        event_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "event_sequence", b"event_sequence", "failed_gates", b"failed_gates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestApprovalResponse: _TypeAlias = RequestApprovalResponse  # noqa: Y015
+
+@_typing.final
+class DecideApprovalRequest(_message.Message):
+    """DecideApprovalRequest is the request of DecideApproval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    APPROVER_ROLE_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """See TransitionStageRequest.request_id."""
+    approval_id: _builtins.str
+    """Which approval."""
+    approver_role: _builtins.str
+    """In the name of which approver role."""
+    decision: _approval_pb2.Decision.ValueType
+    """What."""
+    notes: _builtins.str
+    """Why. At most 5,000 characters. Required to reject."""
+    @_builtins.property
+    def model(self) -> _reference_pb2.ModelRef:
+        """Which model."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        model: _reference_pb2.ModelRef | None = ...,
+        approval_id: _builtins.str = ...,
+        approver_role: _builtins.str = ...,
+        decision: _approval_pb2.Decision.ValueType = ...,
+        notes: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "approver_role", b"approver_role", "decision", b"decision", "model", b"model", "notes", b"notes", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideApprovalRequest: _TypeAlias = DecideApprovalRequest  # noqa: Y015
+
+@_typing.final
+class DecideApprovalResponse(_message.Message):
+    """DecideApprovalResponse is the response of DecideApproval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    event_sequence: _builtins.int
+    """Sequence of the event that this change made."""
+    @_builtins.property
+    def approval(self) -> _approval_pb2.Approval:
+        """The approval."""
+
+    def __init__(
+        self,
+        *,
+        approval: _approval_pb2.Approval | None = ...,
+        event_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "event_sequence", b"event_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideApprovalResponse: _TypeAlias = DecideApprovalResponse  # noqa: Y015
+
+@_typing.final
+class WithdrawApprovalRequest(_message.Message):
+    """WithdrawApprovalRequest is the request of WithdrawApproval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """See TransitionStageRequest.request_id."""
+    approval_id: _builtins.str
+    """Which approval."""
+    comment: _builtins.str
+    """Why. At most 5,000 characters."""
+    @_builtins.property
+    def model(self) -> _reference_pb2.ModelRef:
+        """Which model."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        model: _reference_pb2.ModelRef | None = ...,
+        approval_id: _builtins.str = ...,
+        comment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "comment", b"comment", "model", b"model", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawApprovalRequest: _TypeAlias = WithdrawApprovalRequest  # noqa: Y015
+
+@_typing.final
+class WithdrawApprovalResponse(_message.Message):
+    """WithdrawApprovalResponse is the response of WithdrawApproval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    event_sequence: _builtins.int
+    """Sequence of the event that this change made."""
+    @_builtins.property
+    def approval(self) -> _approval_pb2.Approval:
+        """The approval."""
+
+    def __init__(
+        self,
+        *,
+        approval: _approval_pb2.Approval | None = ...,
+        event_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "event_sequence", b"event_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawApprovalResponse: _TypeAlias = WithdrawApprovalResponse  # noqa: Y015
+
+@_typing.final
+class GetApprovalRequest(_message.Message):
+    """GetApprovalRequest is the request of GetApproval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    """Which approval."""
+    @_builtins.property
+    def model(self) -> _reference_pb2.ModelRef:
+        """Which model."""
+
+    def __init__(
+        self,
+        *,
+        model: _reference_pb2.ModelRef | None = ...,
+        approval_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetApprovalRequest: _TypeAlias = GetApprovalRequest  # noqa: Y015
+
+@_typing.final
+class GetApprovalResponse(_message.Message):
+    """GetApprovalResponse is the response of GetApproval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def approval(self) -> _approval_pb2.Approval:
+        """The approval."""
+
+    def __init__(
+        self,
+        *,
+        approval: _approval_pb2.Approval | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetApprovalResponse: _TypeAlias = GetApprovalResponse  # noqa: Y015
+
+@_typing.final
+class ListApprovalsRequest(_message.Message):
+    """ListApprovalsRequest is the request of ListApprovals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    AWAITING_ROLE_FIELD_NUMBER: _builtins.int
+    OPEN_ONLY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Tenant. Empty: the caller's."""
+    model: _builtins.str
+    """Only of this model. Empty: all."""
+    version: _builtins.int
+    """Only of the version with this number. 0: all. Needs `model`."""
+    awaiting_role: _builtins.str
+    """Only these that still await a decision in the name of this approver role. Empty: all."""
+    open_only: _builtins.bool
+    """Only those that can still be decided or used: PENDING or APPROVED as they were last decided; what has become VOID or
+    EXPIRED since is among them, and says so.
+    """
+    page_size: _builtins.int
+    """Most approvals in one page. 0: 100. Over 1,000: 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with all else unchanged. Empty: the first page."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        awaiting_role: _builtins.str = ...,
+        open_only: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awaiting_role", b"awaiting_role", "model", b"model", "open_only", b"open_only", "page_size", b"page_size", "page_token", b"page_token", "tenant", b"tenant", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListApprovalsRequest: _TypeAlias = ListApprovalsRequest  # noqa: Y015
+
+@_typing.final
+class ListApprovalsResponse(_message.Message):
+    """ListApprovalsResponse is the response of ListApprovals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVALS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty: this was the last."""
+    @_builtins.property
+    def approvals(self) -> _containers.RepeatedCompositeFieldContainer[_approval_pb2.Approval]:
+        """One page."""
+
+    def __init__(
+        self,
+        *,
+        approvals: _abc.Iterable[_approval_pb2.Approval] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListApprovalsResponse: _TypeAlias = ListApprovalsResponse  # noqa: Y015
+
+@_typing.final
+class CreateCommentRequest(_message.Message):
+    """CreateCommentRequest is the request of CreateComment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REF_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    REPLY_TO_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """See TransitionStageRequest.request_id."""
+    text: _builtins.str
+    """See Comment.text."""
+    reply_to: _builtins.str
+    """See Comment.reply_to."""
+    @_builtins.property
+    def ref(self) -> _reference_pb2.ModelVersionRef:
+        """The version to say something about."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        ref: _reference_pb2.ModelVersionRef | None = ...,
+        text: _builtins.str = ...,
+        reply_to: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ref", b"ref"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ref", b"ref", "reply_to", b"reply_to", "request_id", b"request_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateCommentRequest: _TypeAlias = CreateCommentRequest  # noqa: Y015
+
+@_typing.final
+class CreateCommentResponse(_message.Message):
+    """CreateCommentResponse is the response of CreateComment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMENT_FIELD_NUMBER: _builtins.int
+    EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    event_sequence: _builtins.int
+    """Sequence of the event that this change made."""
+    @_builtins.property
+    def comment(self) -> _review_pb2.Comment:
+        """The comment."""
+
+    def __init__(
+        self,
+        *,
+        comment: _review_pb2.Comment | None = ...,
+        event_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "event_sequence", b"event_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateCommentResponse: _TypeAlias = CreateCommentResponse  # noqa: Y015
+
+@_typing.final
+class ListCommentsRequest(_message.Message):
+    """ListCommentsRequest is the request of ListComments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Only on the version with this number. 0: on all."""
+    page_size: _builtins.int
+    """Most comments in one page. 0: 100. Over 1,000: 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with all else unchanged. Empty: the first page."""
+    @_builtins.property
+    def model(self) -> _reference_pb2.ModelRef:
+        """Which model."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only of that moment or later, to the microsecond. Absent: from the first."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only before that moment, to the microsecond. Absent: up to the last. After `start_time`, when both are given."""
+
+    def __init__(
+        self,
+        *,
+        model: _reference_pb2.ModelRef | None = ...,
+        version: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "model", b"model", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "model", b"model", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCommentsRequest: _TypeAlias = ListCommentsRequest  # noqa: Y015
+
+@_typing.final
+class ListCommentsResponse(_message.Message):
+    """ListCommentsResponse is the response of ListComments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty: this was the last."""
+    @_builtins.property
+    def comments(self) -> _containers.RepeatedCompositeFieldContainer[_review_pb2.Comment]:
+        """One page."""
+
+    def __init__(
+        self,
+        *,
+        comments: _abc.Iterable[_review_pb2.Comment] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comments", b"comments", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCommentsResponse: _TypeAlias = ListCommentsResponse  # noqa: Y015
+
+@_typing.final
+class ReportCheckRequest(_message.Message):
+    """ReportCheckRequest is the request of ReportCheck."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REF_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    DETAILS_URI_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """See TransitionStageRequest.request_id."""
+    name: _builtins.str
+    """See CheckResult.name."""
+    outcome: _review_pb2.CheckOutcome.ValueType
+    """See CheckResult.outcome."""
+    summary: _builtins.str
+    """See CheckResult.summary."""
+    details_uri: _builtins.str
+    """See CheckResult.details_uri."""
+    @_builtins.property
+    def ref(self) -> _reference_pb2.ModelVersionRef:
+        """The version that was checked."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        ref: _reference_pb2.ModelVersionRef | None = ...,
+        name: _builtins.str = ...,
+        outcome: _review_pb2.CheckOutcome.ValueType = ...,
+        summary: _builtins.str = ...,
+        details_uri: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ref", b"ref"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details_uri", b"details_uri", "name", b"name", "outcome", b"outcome", "ref", b"ref", "request_id", b"request_id", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportCheckRequest: _TypeAlias = ReportCheckRequest  # noqa: Y015
+
+@_typing.final
+class ReportCheckResponse(_message.Message):
+    """ReportCheckResponse is the response of ReportCheck."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    event_sequence: _builtins.int
+    """Sequence of the event that this change made."""
+    @_builtins.property
+    def result(self) -> _review_pb2.CheckResult:
+        """The result."""
+
+    def __init__(
+        self,
+        *,
+        result: _review_pb2.CheckResult | None = ...,
+        event_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_sequence", b"event_sequence", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportCheckResponse: _TypeAlias = ReportCheckResponse  # noqa: Y015
+
+@_typing.final
+class ListChecksRequest(_message.Message):
+    """ListChecksRequest is the request of ListChecks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REF_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Most results in one page. 0: 100. Over 1,000: 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with all else unchanged. Empty: the first page."""
+    @_builtins.property
+    def ref(self) -> _reference_pb2.ModelVersionRef:
+        """The version."""
+
+    def __init__(
+        self,
+        *,
+        ref: _reference_pb2.ModelVersionRef | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ref", b"ref"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "ref", b"ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChecksRequest: _TypeAlias = ListChecksRequest  # noqa: Y015
+
+@_typing.final
+class ListChecksResponse(_message.Message):
+    """ListChecksResponse is the response of ListChecks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty: this was the last."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_review_pb2.CheckResult]:
+        """One page."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[_review_pb2.CheckResult] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChecksResponse: _TypeAlias = ListChecksResponse  # noqa: Y015

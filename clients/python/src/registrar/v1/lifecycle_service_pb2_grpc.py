@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class LifecycleServiceStub(object):
-    """LifecycleService moves versions through their stages.
+    """LifecycleService moves versions through their stages, under policies that say what must hold before.
 
     Every RPC can also fail with UNAVAILABLE (DATABASE_UNAVAILABLE, DATABASE_BUSY: try again after RetryInfo),
     INVALID_ARGUMENT (INVALID_FIELD: every wrong field is named at once), and NOT_FOUND as ModelVersionService says.
@@ -53,10 +53,90 @@ class LifecycleServiceStub(object):
                 request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListTransitionsRequest.SerializeToString,
                 response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListTransitionsResponse.FromString,
                 _registered_method=True)
+        self.CreatePolicy = channel.unary_unary(
+                '/registrar.v1.LifecycleService/CreatePolicy',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.CreatePolicyRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.CreatePolicyResponse.FromString,
+                _registered_method=True)
+        self.GetPolicy = channel.unary_unary(
+                '/registrar.v1.LifecycleService/GetPolicy',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.GetPolicyRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.GetPolicyResponse.FromString,
+                _registered_method=True)
+        self.ListPolicies = channel.unary_unary(
+                '/registrar.v1.LifecycleService/ListPolicies',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListPoliciesRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListPoliciesResponse.FromString,
+                _registered_method=True)
+        self.ListPolicyRevisions = channel.unary_unary(
+                '/registrar.v1.LifecycleService/ListPolicyRevisions',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListPolicyRevisionsRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListPolicyRevisionsResponse.FromString,
+                _registered_method=True)
+        self.UpdatePolicy = channel.unary_unary(
+                '/registrar.v1.LifecycleService/UpdatePolicy',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.UpdatePolicyRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.UpdatePolicyResponse.FromString,
+                _registered_method=True)
+        self.DeletePolicy = channel.unary_unary(
+                '/registrar.v1.LifecycleService/DeletePolicy',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.DeletePolicyRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.DeletePolicyResponse.FromString,
+                _registered_method=True)
+        self.TestPolicy = channel.unary_unary(
+                '/registrar.v1.LifecycleService/TestPolicy',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.TestPolicyRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.TestPolicyResponse.FromString,
+                _registered_method=True)
+        self.RequestApproval = channel.unary_unary(
+                '/registrar.v1.LifecycleService/RequestApproval',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.RequestApprovalRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.RequestApprovalResponse.FromString,
+                _registered_method=True)
+        self.DecideApproval = channel.unary_unary(
+                '/registrar.v1.LifecycleService/DecideApproval',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.DecideApprovalRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.DecideApprovalResponse.FromString,
+                _registered_method=True)
+        self.WithdrawApproval = channel.unary_unary(
+                '/registrar.v1.LifecycleService/WithdrawApproval',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.WithdrawApprovalRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.WithdrawApprovalResponse.FromString,
+                _registered_method=True)
+        self.GetApproval = channel.unary_unary(
+                '/registrar.v1.LifecycleService/GetApproval',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.GetApprovalRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.GetApprovalResponse.FromString,
+                _registered_method=True)
+        self.ListApprovals = channel.unary_unary(
+                '/registrar.v1.LifecycleService/ListApprovals',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListApprovalsRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListApprovalsResponse.FromString,
+                _registered_method=True)
+        self.CreateComment = channel.unary_unary(
+                '/registrar.v1.LifecycleService/CreateComment',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.CreateCommentRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.CreateCommentResponse.FromString,
+                _registered_method=True)
+        self.ListComments = channel.unary_unary(
+                '/registrar.v1.LifecycleService/ListComments',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListCommentsRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListCommentsResponse.FromString,
+                _registered_method=True)
+        self.ReportCheck = channel.unary_unary(
+                '/registrar.v1.LifecycleService/ReportCheck',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.ReportCheckRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.ReportCheckResponse.FromString,
+                _registered_method=True)
+        self.ListChecks = channel.unary_unary(
+                '/registrar.v1.LifecycleService/ListChecks',
+                request_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListChecksRequest.SerializeToString,
+                response_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListChecksResponse.FromString,
+                _registered_method=True)
 
 
 class LifecycleServiceServicer(object):
-    """LifecycleService moves versions through their stages.
+    """LifecycleService moves versions through their stages, under policies that say what must hold before.
 
     Every RPC can also fail with UNAVAILABLE (DATABASE_UNAVAILABLE, DATABASE_BUSY: try again after RetryInfo),
     INVALID_ARGUMENT (INVALID_FIELD: every wrong field is named at once), and NOT_FOUND as ModelVersionService says.
@@ -68,8 +148,8 @@ class LifecycleServiceServicer(object):
 
         Moving a version to the stage that it is in changes nothing and succeeds.
         Errors: FAILED_PRECONDITION ILLEGAL_TRANSITION (the legal stages are named), VERSION_NOT_READY, VERSION_DELETED,
-        ARTIFACT_UNVERIFIED; ABORTED STAGE_HOLDER_CHANGED (the holder is named), ETAG_MISMATCH; INVALID_ARGUMENT
-        REQUEST_ID_REUSED.
+        ARTIFACT_UNVERIFIED, POLICY_NOT_MET (every failed gate of every policy is named); ABORTED STAGE_HOLDER_CHANGED (the
+        holder is named), ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,10 +157,11 @@ class LifecycleServiceServicer(object):
 
     def Rollback(self, request, context):
         """Rollback puts the version that was in production before back there and archives the one that is there now. The
-        stored files of the one that comes back are read and verified first.
+        stored files of the one that comes back are read and verified first. Where a policy lets several be there, all leave but
+        the one that it goes back to: the one before the last that came.
 
-        Errors: FAILED_PRECONDITION NO_PREVIOUS_PRODUCTION, VERSION_DELETED; ABORTED STAGE_HOLDER_CHANGED; DATA_LOSS
-        ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT.
+        Errors: FAILED_PRECONDITION NO_PREVIOUS_PRODUCTION, VERSION_DELETED, POLICY_NOT_MET where a policy includes rollbacks;
+        ABORTED STAGE_HOLDER_CHANGED; DATA_LOSS ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,6 +169,159 @@ class LifecycleServiceServicer(object):
 
     def ListTransitions(self, request, context):
         """ListTransitions lists the moves of the versions of a model, the newest first.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreatePolicy(self, request, context):
+        """CreatePolicy writes the first revision of a policy. It holds from the answer on.
+
+        Errors: ALREADY_EXISTS POLICY_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicy(self, request, context):
+        """GetPolicy reads a policy, as it is or as one of its revisions was.
+
+        Errors: NOT_FOUND POLICY_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPolicies(self, request, context):
+        """ListPolicies lists the policies that hold in a tenant, by name: its own, and those of all tenants.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPolicyRevisions(self, request, context):
+        """ListPolicyRevisions lists what a policy has said, the newest first.
+
+        Errors: NOT_FOUND POLICY_NOT_FOUND; INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdatePolicy(self, request, context):
+        """UpdatePolicy writes another revision of a policy. Approvals that were given under the one before no longer count.
+
+        Errors: NOT_FOUND POLICY_NOT_FOUND; ABORTED ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeletePolicy(self, request, context):
+        """DeletePolicy ends a policy; its revisions stay readable.
+
+        Errors: NOT_FOUND POLICY_NOT_FOUND; ABORTED ETAG_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestPolicy(self, request, context):
+        """TestPolicy says which versions would pass a policy, one that holds or a draft, and why the others would not. It
+        changes nothing.
+
+        A version that went to the target before is measured against the one that it displaced then, others against the
+        present holder; of a pattern of aliases that several match there is none. Approvals are not asked for.
+        Errors: NOT_FOUND POLICY_NOT_FOUND, MODEL_NOT_FOUND, VERSION_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestApproval(self, request, context):
+        """RequestApproval asks those who must approve a move. Needs RIGHT_REGISTER or RIGHT_PROMOTE on the model, too.
+
+        Where a policy says that the registry approves by itself, the answer is APPROVED if all other gates pass.
+        Errors: FAILED_PRECONDITION APPROVAL_NOT_REQUIRED, POLICY_NOT_MET (automatic approval only), VERSION_NOT_READY,
+        VERSION_DELETED; ALREADY_EXISTS APPROVAL_EXISTS when one is PENDING or APPROVED that counts; INVALID_ARGUMENT
+        REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideApproval(self, request, context):
+        """DecideApproval approves or rejects. An approval that is APPROVED and unused can still be rejected.
+
+        Errors: NOT_FOUND APPROVAL_NOT_FOUND; FAILED_PRECONDITION APPROVAL_CLOSED (it is neither PENDING nor APPROVED, or this
+        role has decided), APPROVAL_OUT_OF_ORDER; PERMISSION_DENIED FOUR_EYES, DECIDED_BEFORE, PEOPLE_ONLY; INVALID_ARGUMENT
+        REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawApproval(self, request, context):
+        """WithdrawApproval takes a request back. For whoever made it, and for administrators.
+
+        Errors: NOT_FOUND APPROVAL_NOT_FOUND; FAILED_PRECONDITION APPROVAL_CLOSED; PERMISSION_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetApproval(self, request, context):
+        """GetApproval reads an approval.
+
+        Errors: NOT_FOUND APPROVAL_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApprovals(self, request, context):
+        """ListApprovals lists approvals of models that the caller may read, the newest first.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateComment(self, request, context):
+        """CreateComment says something about a version. Needs one of RIGHT_REGISTER, RIGHT_PROMOTE, RIGHT_APPROVE on the model,
+        too.
+
+        Errors: NOT_FOUND COMMENT_NOT_FOUND (`reply_to`); INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListComments(self, request, context):
+        """ListComments lists the comments on the versions of a model, the newest first.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportCheck(self, request, context):
+        """ReportCheck writes down what a check of a version found.
+
+        Errors: FAILED_PRECONDITION VERSION_NOT_READY, VERSION_DELETED; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChecks(self, request, context):
+        """ListChecks lists the check results of a version, the newest first.
 
         Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
         """
@@ -113,6 +347,86 @@ def add_LifecycleServiceServicer_to_server(servicer, server):
                     request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListTransitionsRequest.FromString,
                     response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListTransitionsResponse.SerializeToString,
             ),
+            'CreatePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreatePolicy,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.CreatePolicyRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.CreatePolicyResponse.SerializeToString,
+            ),
+            'GetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicy,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.GetPolicyRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.GetPolicyResponse.SerializeToString,
+            ),
+            'ListPolicies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPolicies,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListPoliciesRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListPoliciesResponse.SerializeToString,
+            ),
+            'ListPolicyRevisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPolicyRevisions,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListPolicyRevisionsRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListPolicyRevisionsResponse.SerializeToString,
+            ),
+            'UpdatePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePolicy,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.UpdatePolicyRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.UpdatePolicyResponse.SerializeToString,
+            ),
+            'DeletePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeletePolicy,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.DeletePolicyRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.DeletePolicyResponse.SerializeToString,
+            ),
+            'TestPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestPolicy,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.TestPolicyRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.TestPolicyResponse.SerializeToString,
+            ),
+            'RequestApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestApproval,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.RequestApprovalRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.RequestApprovalResponse.SerializeToString,
+            ),
+            'DecideApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideApproval,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.DecideApprovalRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.DecideApprovalResponse.SerializeToString,
+            ),
+            'WithdrawApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawApproval,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.WithdrawApprovalRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.WithdrawApprovalResponse.SerializeToString,
+            ),
+            'GetApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetApproval,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.GetApprovalRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.GetApprovalResponse.SerializeToString,
+            ),
+            'ListApprovals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApprovals,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListApprovalsRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListApprovalsResponse.SerializeToString,
+            ),
+            'CreateComment': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateComment,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.CreateCommentRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.CreateCommentResponse.SerializeToString,
+            ),
+            'ListComments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListComments,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListCommentsRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListCommentsResponse.SerializeToString,
+            ),
+            'ReportCheck': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportCheck,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.ReportCheckRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.ReportCheckResponse.SerializeToString,
+            ),
+            'ListChecks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChecks,
+                    request_deserializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListChecksRequest.FromString,
+                    response_serializer=registrar_dot_v1_dot_lifecycle__service__pb2.ListChecksResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'registrar.v1.LifecycleService', rpc_method_handlers)
@@ -122,7 +436,7 @@ def add_LifecycleServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LifecycleService(object):
-    """LifecycleService moves versions through their stages.
+    """LifecycleService moves versions through their stages, under policies that say what must hold before.
 
     Every RPC can also fail with UNAVAILABLE (DATABASE_UNAVAILABLE, DATABASE_BUSY: try again after RetryInfo),
     INVALID_ARGUMENT (INVALID_FIELD: every wrong field is named at once), and NOT_FOUND as ModelVersionService says.
@@ -199,6 +513,438 @@ class LifecycleService(object):
             '/registrar.v1.LifecycleService/ListTransitions',
             registrar_dot_v1_dot_lifecycle__service__pb2.ListTransitionsRequest.SerializeToString,
             registrar_dot_v1_dot_lifecycle__service__pb2.ListTransitionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/CreatePolicy',
+            registrar_dot_v1_dot_lifecycle__service__pb2.CreatePolicyRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.CreatePolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/GetPolicy',
+            registrar_dot_v1_dot_lifecycle__service__pb2.GetPolicyRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.GetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPolicies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/ListPolicies',
+            registrar_dot_v1_dot_lifecycle__service__pb2.ListPoliciesRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.ListPoliciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPolicyRevisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/ListPolicyRevisions',
+            registrar_dot_v1_dot_lifecycle__service__pb2.ListPolicyRevisionsRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.ListPolicyRevisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/UpdatePolicy',
+            registrar_dot_v1_dot_lifecycle__service__pb2.UpdatePolicyRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.UpdatePolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeletePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/DeletePolicy',
+            registrar_dot_v1_dot_lifecycle__service__pb2.DeletePolicyRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.DeletePolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/TestPolicy',
+            registrar_dot_v1_dot_lifecycle__service__pb2.TestPolicyRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.TestPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/RequestApproval',
+            registrar_dot_v1_dot_lifecycle__service__pb2.RequestApprovalRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.RequestApprovalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/DecideApproval',
+            registrar_dot_v1_dot_lifecycle__service__pb2.DecideApprovalRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.DecideApprovalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/WithdrawApproval',
+            registrar_dot_v1_dot_lifecycle__service__pb2.WithdrawApprovalRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.WithdrawApprovalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/GetApproval',
+            registrar_dot_v1_dot_lifecycle__service__pb2.GetApprovalRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.GetApprovalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApprovals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/ListApprovals',
+            registrar_dot_v1_dot_lifecycle__service__pb2.ListApprovalsRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.ListApprovalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateComment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/CreateComment',
+            registrar_dot_v1_dot_lifecycle__service__pb2.CreateCommentRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.CreateCommentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListComments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/ListComments',
+            registrar_dot_v1_dot_lifecycle__service__pb2.ListCommentsRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.ListCommentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportCheck(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/ReportCheck',
+            registrar_dot_v1_dot_lifecycle__service__pb2.ReportCheckRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.ReportCheckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChecks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/registrar.v1.LifecycleService/ListChecks',
+            registrar_dot_v1_dot_lifecycle__service__pb2.ListChecksRequest.SerializeToString,
+            registrar_dot_v1_dot_lifecycle__service__pb2.ListChecksResponse.FromString,
             options,
             channel_credentials,
             insecure,

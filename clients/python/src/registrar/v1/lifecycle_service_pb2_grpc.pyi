@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class LifecycleServiceStub:
-    """LifecycleService moves versions through their stages.
+    """LifecycleService moves versions through their stages, under policies that say what must hold before.
 
     Every RPC can also fail with UNAVAILABLE (DATABASE_UNAVAILABLE, DATABASE_BUSY: try again after RetryInfo),
     INVALID_ARGUMENT (INVALID_FIELD: every wrong field is named at once), and NOT_FOUND as ModelVersionService says.
@@ -43,25 +43,115 @@ class LifecycleServiceStub:
 
     Moving a version to the stage that it is in changes nothing and succeeds.
     Errors: FAILED_PRECONDITION ILLEGAL_TRANSITION (the legal stages are named), VERSION_NOT_READY, VERSION_DELETED,
-    ARTIFACT_UNVERIFIED; ABORTED STAGE_HOLDER_CHANGED (the holder is named), ETAG_MISMATCH; INVALID_ARGUMENT
-    REQUEST_ID_REUSED.
+    ARTIFACT_UNVERIFIED, POLICY_NOT_MET (every failed gate of every policy is named); ABORTED STAGE_HOLDER_CHANGED (the
+    holder is named), ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
     """
     Rollback: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.RollbackRequest, _lifecycle_service_pb2.RollbackResponse]
     """Rollback puts the version that was in production before back there and archives the one that is there now. The
-    stored files of the one that comes back are read and verified first.
+    stored files of the one that comes back are read and verified first. Where a policy lets several be there, all leave but
+    the one that it goes back to: the one before the last that came.
 
-    Errors: FAILED_PRECONDITION NO_PREVIOUS_PRODUCTION, VERSION_DELETED; ABORTED STAGE_HOLDER_CHANGED; DATA_LOSS
-    ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT.
+    Errors: FAILED_PRECONDITION NO_PREVIOUS_PRODUCTION, VERSION_DELETED, POLICY_NOT_MET where a policy includes rollbacks;
+    ABORTED STAGE_HOLDER_CHANGED; DATA_LOSS ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT.
     """
     ListTransitions: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListTransitionsRequest, _lifecycle_service_pb2.ListTransitionsResponse]
     """ListTransitions lists the moves of the versions of a model, the newest first.
 
     Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
     """
+    CreatePolicy: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.CreatePolicyRequest, _lifecycle_service_pb2.CreatePolicyResponse]
+    """CreatePolicy writes the first revision of a policy. It holds from the answer on.
+
+    Errors: ALREADY_EXISTS POLICY_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    GetPolicy: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.GetPolicyRequest, _lifecycle_service_pb2.GetPolicyResponse]
+    """GetPolicy reads a policy, as it is or as one of its revisions was.
+
+    Errors: NOT_FOUND POLICY_NOT_FOUND.
+    """
+    ListPolicies: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListPoliciesRequest, _lifecycle_service_pb2.ListPoliciesResponse]
+    """ListPolicies lists the policies that hold in a tenant, by name: its own, and those of all tenants.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    ListPolicyRevisions: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListPolicyRevisionsRequest, _lifecycle_service_pb2.ListPolicyRevisionsResponse]
+    """ListPolicyRevisions lists what a policy has said, the newest first.
+
+    Errors: NOT_FOUND POLICY_NOT_FOUND; INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    UpdatePolicy: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.UpdatePolicyRequest, _lifecycle_service_pb2.UpdatePolicyResponse]
+    """UpdatePolicy writes another revision of a policy. Approvals that were given under the one before no longer count.
+
+    Errors: NOT_FOUND POLICY_NOT_FOUND; ABORTED ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    DeletePolicy: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.DeletePolicyRequest, _lifecycle_service_pb2.DeletePolicyResponse]
+    """DeletePolicy ends a policy; its revisions stay readable.
+
+    Errors: NOT_FOUND POLICY_NOT_FOUND; ABORTED ETAG_MISMATCH.
+    """
+    TestPolicy: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.TestPolicyRequest, _lifecycle_service_pb2.TestPolicyResponse]
+    """TestPolicy says which versions would pass a policy, one that holds or a draft, and why the others would not. It
+    changes nothing.
+
+    A version that went to the target before is measured against the one that it displaced then, others against the
+    present holder; of a pattern of aliases that several match there is none. Approvals are not asked for.
+    Errors: NOT_FOUND POLICY_NOT_FOUND, MODEL_NOT_FOUND, VERSION_NOT_FOUND.
+    """
+    RequestApproval: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.RequestApprovalRequest, _lifecycle_service_pb2.RequestApprovalResponse]
+    """RequestApproval asks those who must approve a move. Needs RIGHT_REGISTER or RIGHT_PROMOTE on the model, too.
+
+    Where a policy says that the registry approves by itself, the answer is APPROVED if all other gates pass.
+    Errors: FAILED_PRECONDITION APPROVAL_NOT_REQUIRED, POLICY_NOT_MET (automatic approval only), VERSION_NOT_READY,
+    VERSION_DELETED; ALREADY_EXISTS APPROVAL_EXISTS when one is PENDING or APPROVED that counts; INVALID_ARGUMENT
+    REQUEST_ID_REUSED.
+    """
+    DecideApproval: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.DecideApprovalRequest, _lifecycle_service_pb2.DecideApprovalResponse]
+    """DecideApproval approves or rejects. An approval that is APPROVED and unused can still be rejected.
+
+    Errors: NOT_FOUND APPROVAL_NOT_FOUND; FAILED_PRECONDITION APPROVAL_CLOSED (it is neither PENDING nor APPROVED, or this
+    role has decided), APPROVAL_OUT_OF_ORDER; PERMISSION_DENIED FOUR_EYES, DECIDED_BEFORE, PEOPLE_ONLY; INVALID_ARGUMENT
+    REQUEST_ID_REUSED.
+    """
+    WithdrawApproval: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.WithdrawApprovalRequest, _lifecycle_service_pb2.WithdrawApprovalResponse]
+    """WithdrawApproval takes a request back. For whoever made it, and for administrators.
+
+    Errors: NOT_FOUND APPROVAL_NOT_FOUND; FAILED_PRECONDITION APPROVAL_CLOSED; PERMISSION_DENIED.
+    """
+    GetApproval: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.GetApprovalRequest, _lifecycle_service_pb2.GetApprovalResponse]
+    """GetApproval reads an approval.
+
+    Errors: NOT_FOUND APPROVAL_NOT_FOUND.
+    """
+    ListApprovals: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListApprovalsRequest, _lifecycle_service_pb2.ListApprovalsResponse]
+    """ListApprovals lists approvals of models that the caller may read, the newest first.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    CreateComment: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.CreateCommentRequest, _lifecycle_service_pb2.CreateCommentResponse]
+    """CreateComment says something about a version. Needs one of RIGHT_REGISTER, RIGHT_PROMOTE, RIGHT_APPROVE on the model,
+    too.
+
+    Errors: NOT_FOUND COMMENT_NOT_FOUND (`reply_to`); INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    ListComments: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListCommentsRequest, _lifecycle_service_pb2.ListCommentsResponse]
+    """ListComments lists the comments on the versions of a model, the newest first.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    ReportCheck: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ReportCheckRequest, _lifecycle_service_pb2.ReportCheckResponse]
+    """ReportCheck writes down what a check of a version found.
+
+    Errors: FAILED_PRECONDITION VERSION_NOT_READY, VERSION_DELETED; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    ListChecks: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListChecksRequest, _lifecycle_service_pb2.ListChecksResponse]
+    """ListChecks lists the check results of a version, the newest first.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
 
 @_typing.type_check_only
 class LifecycleServiceAsyncStub(LifecycleServiceStub):
-    """LifecycleService moves versions through their stages.
+    """LifecycleService moves versions through their stages, under policies that say what must hold before.
 
     Every RPC can also fail with UNAVAILABLE (DATABASE_UNAVAILABLE, DATABASE_BUSY: try again after RetryInfo),
     INVALID_ARGUMENT (INVALID_FIELD: every wrong field is named at once), and NOT_FOUND as ModelVersionService says.
@@ -74,24 +164,114 @@ class LifecycleServiceAsyncStub(LifecycleServiceStub):
 
     Moving a version to the stage that it is in changes nothing and succeeds.
     Errors: FAILED_PRECONDITION ILLEGAL_TRANSITION (the legal stages are named), VERSION_NOT_READY, VERSION_DELETED,
-    ARTIFACT_UNVERIFIED; ABORTED STAGE_HOLDER_CHANGED (the holder is named), ETAG_MISMATCH; INVALID_ARGUMENT
-    REQUEST_ID_REUSED.
+    ARTIFACT_UNVERIFIED, POLICY_NOT_MET (every failed gate of every policy is named); ABORTED STAGE_HOLDER_CHANGED (the
+    holder is named), ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
     """
     Rollback: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.RollbackRequest, _lifecycle_service_pb2.RollbackResponse]  # type: ignore[assignment]
     """Rollback puts the version that was in production before back there and archives the one that is there now. The
-    stored files of the one that comes back are read and verified first.
+    stored files of the one that comes back are read and verified first. Where a policy lets several be there, all leave but
+    the one that it goes back to: the one before the last that came.
 
-    Errors: FAILED_PRECONDITION NO_PREVIOUS_PRODUCTION, VERSION_DELETED; ABORTED STAGE_HOLDER_CHANGED; DATA_LOSS
-    ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT.
+    Errors: FAILED_PRECONDITION NO_PREVIOUS_PRODUCTION, VERSION_DELETED, POLICY_NOT_MET where a policy includes rollbacks;
+    ABORTED STAGE_HOLDER_CHANGED; DATA_LOSS ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT.
     """
     ListTransitions: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListTransitionsRequest, _lifecycle_service_pb2.ListTransitionsResponse]  # type: ignore[assignment]
     """ListTransitions lists the moves of the versions of a model, the newest first.
 
     Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
     """
+    CreatePolicy: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.CreatePolicyRequest, _lifecycle_service_pb2.CreatePolicyResponse]  # type: ignore[assignment]
+    """CreatePolicy writes the first revision of a policy. It holds from the answer on.
+
+    Errors: ALREADY_EXISTS POLICY_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    GetPolicy: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.GetPolicyRequest, _lifecycle_service_pb2.GetPolicyResponse]  # type: ignore[assignment]
+    """GetPolicy reads a policy, as it is or as one of its revisions was.
+
+    Errors: NOT_FOUND POLICY_NOT_FOUND.
+    """
+    ListPolicies: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListPoliciesRequest, _lifecycle_service_pb2.ListPoliciesResponse]  # type: ignore[assignment]
+    """ListPolicies lists the policies that hold in a tenant, by name: its own, and those of all tenants.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    ListPolicyRevisions: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListPolicyRevisionsRequest, _lifecycle_service_pb2.ListPolicyRevisionsResponse]  # type: ignore[assignment]
+    """ListPolicyRevisions lists what a policy has said, the newest first.
+
+    Errors: NOT_FOUND POLICY_NOT_FOUND; INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    UpdatePolicy: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.UpdatePolicyRequest, _lifecycle_service_pb2.UpdatePolicyResponse]  # type: ignore[assignment]
+    """UpdatePolicy writes another revision of a policy. Approvals that were given under the one before no longer count.
+
+    Errors: NOT_FOUND POLICY_NOT_FOUND; ABORTED ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    DeletePolicy: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.DeletePolicyRequest, _lifecycle_service_pb2.DeletePolicyResponse]  # type: ignore[assignment]
+    """DeletePolicy ends a policy; its revisions stay readable.
+
+    Errors: NOT_FOUND POLICY_NOT_FOUND; ABORTED ETAG_MISMATCH.
+    """
+    TestPolicy: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.TestPolicyRequest, _lifecycle_service_pb2.TestPolicyResponse]  # type: ignore[assignment]
+    """TestPolicy says which versions would pass a policy, one that holds or a draft, and why the others would not. It
+    changes nothing.
+
+    A version that went to the target before is measured against the one that it displaced then, others against the
+    present holder; of a pattern of aliases that several match there is none. Approvals are not asked for.
+    Errors: NOT_FOUND POLICY_NOT_FOUND, MODEL_NOT_FOUND, VERSION_NOT_FOUND.
+    """
+    RequestApproval: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.RequestApprovalRequest, _lifecycle_service_pb2.RequestApprovalResponse]  # type: ignore[assignment]
+    """RequestApproval asks those who must approve a move. Needs RIGHT_REGISTER or RIGHT_PROMOTE on the model, too.
+
+    Where a policy says that the registry approves by itself, the answer is APPROVED if all other gates pass.
+    Errors: FAILED_PRECONDITION APPROVAL_NOT_REQUIRED, POLICY_NOT_MET (automatic approval only), VERSION_NOT_READY,
+    VERSION_DELETED; ALREADY_EXISTS APPROVAL_EXISTS when one is PENDING or APPROVED that counts; INVALID_ARGUMENT
+    REQUEST_ID_REUSED.
+    """
+    DecideApproval: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.DecideApprovalRequest, _lifecycle_service_pb2.DecideApprovalResponse]  # type: ignore[assignment]
+    """DecideApproval approves or rejects. An approval that is APPROVED and unused can still be rejected.
+
+    Errors: NOT_FOUND APPROVAL_NOT_FOUND; FAILED_PRECONDITION APPROVAL_CLOSED (it is neither PENDING nor APPROVED, or this
+    role has decided), APPROVAL_OUT_OF_ORDER; PERMISSION_DENIED FOUR_EYES, DECIDED_BEFORE, PEOPLE_ONLY; INVALID_ARGUMENT
+    REQUEST_ID_REUSED.
+    """
+    WithdrawApproval: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.WithdrawApprovalRequest, _lifecycle_service_pb2.WithdrawApprovalResponse]  # type: ignore[assignment]
+    """WithdrawApproval takes a request back. For whoever made it, and for administrators.
+
+    Errors: NOT_FOUND APPROVAL_NOT_FOUND; FAILED_PRECONDITION APPROVAL_CLOSED; PERMISSION_DENIED.
+    """
+    GetApproval: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.GetApprovalRequest, _lifecycle_service_pb2.GetApprovalResponse]  # type: ignore[assignment]
+    """GetApproval reads an approval.
+
+    Errors: NOT_FOUND APPROVAL_NOT_FOUND.
+    """
+    ListApprovals: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListApprovalsRequest, _lifecycle_service_pb2.ListApprovalsResponse]  # type: ignore[assignment]
+    """ListApprovals lists approvals of models that the caller may read, the newest first.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    CreateComment: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.CreateCommentRequest, _lifecycle_service_pb2.CreateCommentResponse]  # type: ignore[assignment]
+    """CreateComment says something about a version. Needs one of RIGHT_REGISTER, RIGHT_PROMOTE, RIGHT_APPROVE on the model,
+    too.
+
+    Errors: NOT_FOUND COMMENT_NOT_FOUND (`reply_to`); INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    ListComments: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListCommentsRequest, _lifecycle_service_pb2.ListCommentsResponse]  # type: ignore[assignment]
+    """ListComments lists the comments on the versions of a model, the newest first.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    ReportCheck: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ReportCheckRequest, _lifecycle_service_pb2.ReportCheckResponse]  # type: ignore[assignment]
+    """ReportCheck writes down what a check of a version found.
+
+    Errors: FAILED_PRECONDITION VERSION_NOT_READY, VERSION_DELETED; INVALID_ARGUMENT REQUEST_ID_REUSED.
+    """
+    ListChecks: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListChecksRequest, _lifecycle_service_pb2.ListChecksResponse]  # type: ignore[assignment]
+    """ListChecks lists the check results of a version, the newest first.
+
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
 
 class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
-    """LifecycleService moves versions through their stages.
+    """LifecycleService moves versions through their stages, under policies that say what must hold before.
 
     Every RPC can also fail with UNAVAILABLE (DATABASE_UNAVAILABLE, DATABASE_BUSY: try again after RetryInfo),
     INVALID_ARGUMENT (INVALID_FIELD: every wrong field is named at once), and NOT_FOUND as ModelVersionService says.
@@ -108,8 +288,8 @@ class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Moving a version to the stage that it is in changes nothing and succeeds.
         Errors: FAILED_PRECONDITION ILLEGAL_TRANSITION (the legal stages are named), VERSION_NOT_READY, VERSION_DELETED,
-        ARTIFACT_UNVERIFIED; ABORTED STAGE_HOLDER_CHANGED (the holder is named), ETAG_MISMATCH; INVALID_ARGUMENT
-        REQUEST_ID_REUSED.
+        ARTIFACT_UNVERIFIED, POLICY_NOT_MET (every failed gate of every policy is named); ABORTED STAGE_HOLDER_CHANGED (the
+        holder is named), ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -119,10 +299,11 @@ class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_lifecycle_service_pb2.RollbackResponse, _abc.Awaitable[_lifecycle_service_pb2.RollbackResponse]]:
         """Rollback puts the version that was in production before back there and archives the one that is there now. The
-        stored files of the one that comes back are read and verified first.
+        stored files of the one that comes back are read and verified first. Where a policy lets several be there, all leave but
+        the one that it goes back to: the one before the last that came.
 
-        Errors: FAILED_PRECONDITION NO_PREVIOUS_PRODUCTION, VERSION_DELETED; ABORTED STAGE_HOLDER_CHANGED; DATA_LOSS
-        ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT.
+        Errors: FAILED_PRECONDITION NO_PREVIOUS_PRODUCTION, VERSION_DELETED, POLICY_NOT_MET where a policy includes rollbacks;
+        ABORTED STAGE_HOLDER_CHANGED; DATA_LOSS ARTIFACT_CORRUPT; UNAVAILABLE STORE_UNAVAILABLE; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT.
         """
 
     @_abc_1.abstractmethod
@@ -132,6 +313,191 @@ class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_lifecycle_service_pb2.ListTransitionsResponse, _abc.Awaitable[_lifecycle_service_pb2.ListTransitionsResponse]]:
         """ListTransitions lists the moves of the versions of a model, the newest first.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def CreatePolicy(
+        self,
+        request: _lifecycle_service_pb2.CreatePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.CreatePolicyResponse, _abc.Awaitable[_lifecycle_service_pb2.CreatePolicyResponse]]:
+        """CreatePolicy writes the first revision of a policy. It holds from the answer on.
+
+        Errors: ALREADY_EXISTS POLICY_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPolicy(
+        self,
+        request: _lifecycle_service_pb2.GetPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.GetPolicyResponse, _abc.Awaitable[_lifecycle_service_pb2.GetPolicyResponse]]:
+        """GetPolicy reads a policy, as it is or as one of its revisions was.
+
+        Errors: NOT_FOUND POLICY_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPolicies(
+        self,
+        request: _lifecycle_service_pb2.ListPoliciesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.ListPoliciesResponse, _abc.Awaitable[_lifecycle_service_pb2.ListPoliciesResponse]]:
+        """ListPolicies lists the policies that hold in a tenant, by name: its own, and those of all tenants.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPolicyRevisions(
+        self,
+        request: _lifecycle_service_pb2.ListPolicyRevisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.ListPolicyRevisionsResponse, _abc.Awaitable[_lifecycle_service_pb2.ListPolicyRevisionsResponse]]:
+        """ListPolicyRevisions lists what a policy has said, the newest first.
+
+        Errors: NOT_FOUND POLICY_NOT_FOUND; INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdatePolicy(
+        self,
+        request: _lifecycle_service_pb2.UpdatePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.UpdatePolicyResponse, _abc.Awaitable[_lifecycle_service_pb2.UpdatePolicyResponse]]:
+        """UpdatePolicy writes another revision of a policy. Approvals that were given under the one before no longer count.
+
+        Errors: NOT_FOUND POLICY_NOT_FOUND; ABORTED ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def DeletePolicy(
+        self,
+        request: _lifecycle_service_pb2.DeletePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.DeletePolicyResponse, _abc.Awaitable[_lifecycle_service_pb2.DeletePolicyResponse]]:
+        """DeletePolicy ends a policy; its revisions stay readable.
+
+        Errors: NOT_FOUND POLICY_NOT_FOUND; ABORTED ETAG_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def TestPolicy(
+        self,
+        request: _lifecycle_service_pb2.TestPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.TestPolicyResponse, _abc.Awaitable[_lifecycle_service_pb2.TestPolicyResponse]]:
+        """TestPolicy says which versions would pass a policy, one that holds or a draft, and why the others would not. It
+        changes nothing.
+
+        A version that went to the target before is measured against the one that it displaced then, others against the
+        present holder; of a pattern of aliases that several match there is none. Approvals are not asked for.
+        Errors: NOT_FOUND POLICY_NOT_FOUND, MODEL_NOT_FOUND, VERSION_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def RequestApproval(
+        self,
+        request: _lifecycle_service_pb2.RequestApprovalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.RequestApprovalResponse, _abc.Awaitable[_lifecycle_service_pb2.RequestApprovalResponse]]:
+        """RequestApproval asks those who must approve a move. Needs RIGHT_REGISTER or RIGHT_PROMOTE on the model, too.
+
+        Where a policy says that the registry approves by itself, the answer is APPROVED if all other gates pass.
+        Errors: FAILED_PRECONDITION APPROVAL_NOT_REQUIRED, POLICY_NOT_MET (automatic approval only), VERSION_NOT_READY,
+        VERSION_DELETED; ALREADY_EXISTS APPROVAL_EXISTS when one is PENDING or APPROVED that counts; INVALID_ARGUMENT
+        REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def DecideApproval(
+        self,
+        request: _lifecycle_service_pb2.DecideApprovalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.DecideApprovalResponse, _abc.Awaitable[_lifecycle_service_pb2.DecideApprovalResponse]]:
+        """DecideApproval approves or rejects. An approval that is APPROVED and unused can still be rejected.
+
+        Errors: NOT_FOUND APPROVAL_NOT_FOUND; FAILED_PRECONDITION APPROVAL_CLOSED (it is neither PENDING nor APPROVED, or this
+        role has decided), APPROVAL_OUT_OF_ORDER; PERMISSION_DENIED FOUR_EYES, DECIDED_BEFORE, PEOPLE_ONLY; INVALID_ARGUMENT
+        REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def WithdrawApproval(
+        self,
+        request: _lifecycle_service_pb2.WithdrawApprovalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.WithdrawApprovalResponse, _abc.Awaitable[_lifecycle_service_pb2.WithdrawApprovalResponse]]:
+        """WithdrawApproval takes a request back. For whoever made it, and for administrators.
+
+        Errors: NOT_FOUND APPROVAL_NOT_FOUND; FAILED_PRECONDITION APPROVAL_CLOSED; PERMISSION_DENIED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetApproval(
+        self,
+        request: _lifecycle_service_pb2.GetApprovalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.GetApprovalResponse, _abc.Awaitable[_lifecycle_service_pb2.GetApprovalResponse]]:
+        """GetApproval reads an approval.
+
+        Errors: NOT_FOUND APPROVAL_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListApprovals(
+        self,
+        request: _lifecycle_service_pb2.ListApprovalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.ListApprovalsResponse, _abc.Awaitable[_lifecycle_service_pb2.ListApprovalsResponse]]:
+        """ListApprovals lists approvals of models that the caller may read, the newest first.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateComment(
+        self,
+        request: _lifecycle_service_pb2.CreateCommentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.CreateCommentResponse, _abc.Awaitable[_lifecycle_service_pb2.CreateCommentResponse]]:
+        """CreateComment says something about a version. Needs one of RIGHT_REGISTER, RIGHT_PROMOTE, RIGHT_APPROVE on the model,
+        too.
+
+        Errors: NOT_FOUND COMMENT_NOT_FOUND (`reply_to`); INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ListComments(
+        self,
+        request: _lifecycle_service_pb2.ListCommentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.ListCommentsResponse, _abc.Awaitable[_lifecycle_service_pb2.ListCommentsResponse]]:
+        """ListComments lists the comments on the versions of a model, the newest first.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportCheck(
+        self,
+        request: _lifecycle_service_pb2.ReportCheckRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.ReportCheckResponse, _abc.Awaitable[_lifecycle_service_pb2.ReportCheckResponse]]:
+        """ReportCheck writes down what a check of a version found.
+
+        Errors: FAILED_PRECONDITION VERSION_NOT_READY, VERSION_DELETED; INVALID_ARGUMENT REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ListChecks(
+        self,
+        request: _lifecycle_service_pb2.ListChecksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.ListChecksResponse, _abc.Awaitable[_lifecycle_service_pb2.ListChecksResponse]]:
+        """ListChecks lists the check results of a version, the newest first.
 
         Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
         """

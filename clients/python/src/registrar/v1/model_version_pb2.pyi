@@ -88,6 +88,14 @@ class _ApprovalStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Approv
     """Approved by all who must."""
     APPROVAL_STATUS_REJECTED: _ApprovalStatus.ValueType  # 3
     """Rejected."""
+    APPROVAL_STATUS_VOID: _ApprovalStatus.ValueType  # 4
+    """What it was given for is no longer so: files, card or policies are others."""
+    APPROVAL_STATUS_WITHDRAWN: _ApprovalStatus.ValueType  # 5
+    """Whoever asked has withdrawn it."""
+    APPROVAL_STATUS_EXPIRED: _ApprovalStatus.ValueType  # 6
+    """It was given too long ago."""
+    APPROVAL_STATUS_USED: _ApprovalStatus.ValueType  # 7
+    """A move was made with it."""
 
 class ApprovalStatus(_ApprovalStatus, metaclass=_ApprovalStatusEnumTypeWrapper):
     """ApprovalStatus says where the approval of a version stands."""
@@ -100,6 +108,14 @@ APPROVAL_STATUS_APPROVED: ApprovalStatus.ValueType  # 2
 """Approved by all who must."""
 APPROVAL_STATUS_REJECTED: ApprovalStatus.ValueType  # 3
 """Rejected."""
+APPROVAL_STATUS_VOID: ApprovalStatus.ValueType  # 4
+"""What it was given for is no longer so: files, card or policies are others."""
+APPROVAL_STATUS_WITHDRAWN: ApprovalStatus.ValueType  # 5
+"""Whoever asked has withdrawn it."""
+APPROVAL_STATUS_EXPIRED: ApprovalStatus.ValueType  # 6
+"""It was given too long ago."""
+APPROVAL_STATUS_USED: ApprovalStatus.ValueType  # 7
+"""A move was made with it."""
 Global___ApprovalStatus: _TypeAlias = ApprovalStatus  # noqa: Y015
 
 @_typing.final
@@ -349,7 +365,9 @@ Global___ModelVersion: _TypeAlias = ModelVersion  # noqa: Y015
 
 @_typing.final
 class ApprovalSummary(_message.Message):
-    """ApprovalSummary is the latest approval of a version in short. Output only."""
+    """ApprovalSummary is the latest approval of a version in short, as of its last decision; GetApproval says whether it still
+    counts. Output only.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -357,10 +375,13 @@ class ApprovalSummary(_message.Message):
     APPROVED_BY_FIELD_NUMBER: _builtins.int
     APPROVAL_TIME_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
     status: Global___ApprovalStatus.ValueType
-    """Where it stands."""
+    """Where it stood: PENDING, APPROVED, REJECTED, WITHDRAWN or USED."""
     notes: _builtins.str
     """What the last of them wrote."""
+    approval_id: _builtins.str
+    """Id of the approval."""
     @_builtins.property
     def approved_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Who approved, in the order of their decisions."""
@@ -376,10 +397,11 @@ class ApprovalSummary(_message.Message):
         approved_by: _abc.Iterable[_builtins.str] | None = ...,
         approval_time: _timestamp_pb2.Timestamp | None = ...,
         notes: _builtins.str = ...,
+        approval_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["approval_time", b"approval_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_time", b"approval_time", "approved_by", b"approved_by", "notes", b"notes", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "approval_time", b"approval_time", "approved_by", b"approved_by", "notes", b"notes", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -398,6 +420,8 @@ class AliasMove(_message.Message):
     COMMENT_FIELD_NUMBER: _builtins.int
     MOVE_TIME_FIELD_NUMBER: _builtins.int
     EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    IS_BREAK_GLASS_FIELD_NUMBER: _builtins.int
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
     alias: _builtins.str
     """The alias."""
     from_version: _builtins.int
@@ -410,6 +434,10 @@ class AliasMove(_message.Message):
     """Why."""
     event_sequence: _builtins.int
     """Sequence of the event that the move made."""
+    is_break_glass: _builtins.bool
+    """Whether it was made against a policy, in an emergency."""
+    approval_id: _builtins.str
+    """Id of the approval that it used; empty: none."""
     @_builtins.property
     def move_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -424,10 +452,12 @@ class AliasMove(_message.Message):
         comment: _builtins.str = ...,
         move_time: _timestamp_pb2.Timestamp | None = ...,
         event_sequence: _builtins.int = ...,
+        is_break_glass: _builtins.bool = ...,
+        approval_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["move_time", b"move_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "comment", b"comment", "event_sequence", b"event_sequence", "from_version", b"from_version", "move_time", b"move_time", "to_version", b"to_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "approval_id", b"approval_id", "comment", b"comment", "event_sequence", b"event_sequence", "from_version", b"from_version", "is_break_glass", b"is_break_glass", "move_time", b"move_time", "to_version", b"to_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

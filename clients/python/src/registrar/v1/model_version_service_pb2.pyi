@@ -12,6 +12,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from registrar.v1 import lifecycle_pb2 as _lifecycle_pb2
 from registrar.v1 import model_version_pb2 as _model_version_pb2
+from registrar.v1 import policy_pb2 as _policy_pb2
 from registrar.v1 import reference_pb2 as _reference_pb2
 from registrar.v1 import value_pb2 as _value_pb2
 import builtins as _builtins
@@ -122,7 +123,10 @@ class RegisterModelVersionRequest(_message.Message):
     description: _builtins.str
     """See ModelVersion.description."""
     semantic_version: _builtins.str
-    """Semantic version, unique in the model. Empty: none."""
+    """Semantic version, unique in the model. Empty: none. Where the signature breaks callers of the release with the next lower
+    one (READY, not deleted, with a signature; looked for among the fifty below), the major number must be higher, of 0.y.z
+    the minor: SIGNATURE_BREAKING.
+    """
     drift_monitor_id: _builtins.str
     """See ModelVersion.drift_monitor_id."""
     reuse_same_content: _builtins.bool
@@ -130,7 +134,7 @@ class RegisterModelVersionRequest(_message.Message):
     instead of making another.
     """
     validate_only: _builtins.bool
-    """Check everything and change nothing; the reply holds no version."""
+    """Check everything and change nothing; the reply holds no version, but what it suggests."""
     @_builtins.property
     def model(self) -> _reference_pb2.ModelRef:
         """Which model; made when there is none."""
@@ -217,13 +221,35 @@ class RegisterModelVersionResponse(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     IS_EXISTING_FIELD_NUMBER: _builtins.int
     EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    SUGGESTED_SEMANTIC_VERSION_FIELD_NUMBER: _builtins.int
+    SIGNATURE_CHANGES_FIELD_NUMBER: _builtins.int
+    COMPARED_WITH_FIELD_NUMBER: _builtins.int
+    MISSING_RECOMMENDED_FIELD_NUMBER: _builtins.int
     is_existing: _builtins.bool
     """Whether it was there before (reuse_same_content)."""
     event_sequence: _builtins.int
     """Sequence of the event that this change made; see Consistency."""
+    suggested_semantic_version: _builtins.str
+    """What the semantic version should be: the next after the highest that a READY, living version of the model has, by how the
+    signatures differ. One that breaks callers asks for the next major version (of 0.y.z the next minor), any other difference
+    for the next minor (of 0.y.z the next patch), none for the next patch. `1.0.0` where no version has one. Empty while the
+    version is PENDING, with `is_existing`, and when a run that is not read yet may bring the signature.
+    """
+    compared_with: _builtins.int
+    """Number of that version; 0: there is none."""
     @_builtins.property
     def model_version(self) -> _model_version_pb2.ModelVersion:
         """The version: READY, or PENDING where the request did not want to wait."""
+
+    @_builtins.property
+    def signature_changes(self) -> _containers.RepeatedCompositeFieldContainer[_value_pb2.SignatureChange]:
+        """How the signature differs from that of the version with the highest semantic version. Empty: not, or that has none. At most
+        200, breaking ones first.
+        """
+
+    @_builtins.property
+    def missing_recommended(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Paths of what the tenant's metadata schema recommends and the version does not say."""
 
     def __init__(
         self,
@@ -231,10 +257,14 @@ class RegisterModelVersionResponse(_message.Message):
         model_version: _model_version_pb2.ModelVersion | None = ...,
         is_existing: _builtins.bool = ...,
         event_sequence: _builtins.int = ...,
+        suggested_semantic_version: _builtins.str = ...,
+        signature_changes: _abc.Iterable[_value_pb2.SignatureChange] | None = ...,
+        compared_with: _builtins.int = ...,
+        missing_recommended: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_sequence", b"event_sequence", "is_existing", b"is_existing", "model_version", b"model_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compared_with", b"compared_with", "event_sequence", b"event_sequence", "is_existing", b"is_existing", "missing_recommended", b"missing_recommended", "model_version", b"model_version", "signature_changes", b"signature_changes", "suggested_semantic_version", b"suggested_semantic_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -425,8 +455,8 @@ class SearchModelVersionsRequest(_message.Message):
     4,000 characters, 30 restrictions and 10 levels. Empty: everything.
     """
     query: _builtins.str
-    """Words that must all occur in the version's name, description, tags, deprecation note and documents, or in its model's
-    description and tags; `churn*` is any word that begins so. At most 1,000 characters. Empty: everything.
+    """Words that must all occur in the version's name, description, tags, deprecation note, documents and the last
+    revision of its model card, or in its model's description and tags; `churn*` is any word that begins so. At most 1,000 characters. Empty: everything.
     """
     order_by: _builtins.str
     """Field to sort by, and `desc` for the greatest first: `metrics.f1 desc`. Versions without a value are left out.
@@ -808,6 +838,8 @@ class SetAliasRequest(_message.Message):
     ALIAS_FIELD_NUMBER: _builtins.int
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    BREAK_GLASS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """See RegisterModelVersionRequest.request_id."""
     alias: _builtins.str
@@ -816,6 +848,12 @@ class SetAliasRequest(_message.Message):
     """Number it must point at now; 0: it must not exist. Absent: wherever it points."""
     comment: _builtins.str
     """Why. At most 5,000 characters."""
+    validate_only: _builtins.bool
+    """Check everything and change nothing; the answer is what it would be."""
+    break_glass: _builtins.bool
+    """Act against the policies, in an emergency. Needs RIGHT_BREAK_GLASS, too, and a comment; it is marked in the history and
+    in the audit, with every gate that failed.
+    """
     @_builtins.property
     def ref(self) -> _reference_pb2.ModelVersionRef:
         """The version to point at."""
@@ -828,10 +866,12 @@ class SetAliasRequest(_message.Message):
         alias: _builtins.str = ...,
         expected_version: _builtins.int | None = ...,
         comment: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        break_glass: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version", "ref", b"ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "alias", b"alias", "comment", b"comment", "expected_version", b"expected_version", "ref", b"ref", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "alias", b"alias", "break_glass", b"break_glass", "comment", b"comment", "expected_version", b"expected_version", "ref", b"ref", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
     _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
@@ -848,6 +888,7 @@ class SetAliasResponse(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     PREVIOUS_VERSION_FIELD_NUMBER: _builtins.int
     EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    OVERRIDDEN_GATES_FIELD_NUMBER: _builtins.int
     previous_version: _builtins.int
     """Number it pointed at before; 0: it did not exist."""
     event_sequence: _builtins.int
@@ -856,16 +897,21 @@ class SetAliasResponse(_message.Message):
     def model_version(self) -> _model_version_pb2.ModelVersion:
         """The version it points at now."""
 
+    @_builtins.property
+    def overridden_gates(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.FailedGate]:
+        """With `break_glass`, the gates that failed and were overridden."""
+
     def __init__(
         self,
         *,
         model_version: _model_version_pb2.ModelVersion | None = ...,
         previous_version: _builtins.int = ...,
         event_sequence: _builtins.int = ...,
+        overridden_gates: _abc.Iterable[_policy_pb2.FailedGate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_sequence", b"event_sequence", "model_version", b"model_version", "previous_version", b"previous_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_sequence", b"event_sequence", "model_version", b"model_version", "overridden_gates", b"overridden_gates", "previous_version", b"previous_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

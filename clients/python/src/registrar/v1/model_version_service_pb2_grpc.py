@@ -113,7 +113,8 @@ class ModelVersionServiceServicer(object):
         it ends before (UNAVAILABLE, DEADLINE_EXCEEDED), the registration goes on: a repetition with the same request_id
         finds it and makes no second one.
         Errors: NOT_FOUND ARTIFACT_NOT_FOUND, RUN_NOT_FOUND; FAILED_PRECONDITION SOURCE_NOT_ALLOWED, MODEL_DELETED,
-        REGISTRATION_FAILED, MLFLOW_DRIFT; ALREADY_EXISTS SEMANTIC_VERSION_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED;
+        REGISTRATION_FAILED, MLFLOW_DRIFT, SIGNATURE_BREAKING; ALREADY_EXISTS SEMANTIC_VERSION_EXISTS; INVALID_ARGUMENT
+        REQUEST_ID_REUSED, METADATA_INCOMPLETE; NOT_FOUND as of any version for `provenance.parent`;
         UNAVAILABLE MLFLOW_UNAVAILABLE, REGISTRATION_PENDING; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT when too many wait.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -154,7 +155,8 @@ class ModelVersionServiceServicer(object):
     def UpdateModelVersion(self, request, context):
         """UpdateModelVersion changes what may change of a version: description, tags, deprecation note, documentation.
 
-        Errors: ABORTED ETAG_MISMATCH; FAILED_PRECONDITION VERSION_NOT_READY, VERSION_DELETED.
+        Errors: ABORTED ETAG_MISMATCH; FAILED_PRECONDITION VERSION_NOT_READY, VERSION_DELETED; INVALID_ARGUMENT METADATA_INCOMPLETE
+        when it would take away or spoil what the tenant's metadata schema demands.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -192,7 +194,7 @@ class ModelVersionServiceServicer(object):
         """SetAlias points an alias at a version, in one step: no reader sees it absent.
 
         Errors: ABORTED ALIAS_MOVED when it does not point where `expected_version` says; FAILED_PRECONDITION
-        VERSION_NOT_READY, VERSION_DELETED. Names of stages, `latest` and `v` with digits are reserved: INVALID_FIELD.
+        VERSION_NOT_READY, VERSION_DELETED, POLICY_NOT_MET (every failed gate is named). Names of stages, `latest` and `v` with digits are reserved: INVALID_FIELD.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

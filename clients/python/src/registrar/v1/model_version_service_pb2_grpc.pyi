@@ -46,7 +46,8 @@ class ModelVersionServiceStub:
     it ends before (UNAVAILABLE, DEADLINE_EXCEEDED), the registration goes on: a repetition with the same request_id
     finds it and makes no second one.
     Errors: NOT_FOUND ARTIFACT_NOT_FOUND, RUN_NOT_FOUND; FAILED_PRECONDITION SOURCE_NOT_ALLOWED, MODEL_DELETED,
-    REGISTRATION_FAILED, MLFLOW_DRIFT; ALREADY_EXISTS SEMANTIC_VERSION_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED;
+    REGISTRATION_FAILED, MLFLOW_DRIFT, SIGNATURE_BREAKING; ALREADY_EXISTS SEMANTIC_VERSION_EXISTS; INVALID_ARGUMENT
+    REQUEST_ID_REUSED, METADATA_INCOMPLETE; NOT_FOUND as of any version for `provenance.parent`;
     UNAVAILABLE MLFLOW_UNAVAILABLE, REGISTRATION_PENDING; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT when too many wait.
     """
     GetModelVersion: _grpc.UnaryUnaryMultiCallable[_model_version_service_pb2.GetModelVersionRequest, _model_version_service_pb2.GetModelVersionResponse]
@@ -71,7 +72,8 @@ class ModelVersionServiceStub:
     UpdateModelVersion: _grpc.UnaryUnaryMultiCallable[_model_version_service_pb2.UpdateModelVersionRequest, _model_version_service_pb2.UpdateModelVersionResponse]
     """UpdateModelVersion changes what may change of a version: description, tags, deprecation note, documentation.
 
-    Errors: ABORTED ETAG_MISMATCH; FAILED_PRECONDITION VERSION_NOT_READY, VERSION_DELETED.
+    Errors: ABORTED ETAG_MISMATCH; FAILED_PRECONDITION VERSION_NOT_READY, VERSION_DELETED; INVALID_ARGUMENT METADATA_INCOMPLETE
+    when it would take away or spoil what the tenant's metadata schema demands.
     """
     DeleteModelVersion: _grpc.UnaryUnaryMultiCallable[_model_version_service_pb2.DeleteModelVersionRequest, _model_version_service_pb2.DeleteModelVersionResponse]
     """DeleteModelVersion hides a version; it can be undeleted until purge_time. Its number is never given again.
@@ -93,7 +95,7 @@ class ModelVersionServiceStub:
     """SetAlias points an alias at a version, in one step: no reader sees it absent.
 
     Errors: ABORTED ALIAS_MOVED when it does not point where `expected_version` says; FAILED_PRECONDITION
-    VERSION_NOT_READY, VERSION_DELETED. Names of stages, `latest` and `v` with digits are reserved: INVALID_FIELD.
+    VERSION_NOT_READY, VERSION_DELETED, POLICY_NOT_MET (every failed gate is named). Names of stages, `latest` and `v` with digits are reserved: INVALID_FIELD.
     """
     DeleteAlias: _grpc.UnaryUnaryMultiCallable[_model_version_service_pb2.DeleteAliasRequest, _model_version_service_pb2.DeleteAliasResponse]
     """DeleteAlias removes an alias.
@@ -124,7 +126,8 @@ class ModelVersionServiceAsyncStub(ModelVersionServiceStub):
     it ends before (UNAVAILABLE, DEADLINE_EXCEEDED), the registration goes on: a repetition with the same request_id
     finds it and makes no second one.
     Errors: NOT_FOUND ARTIFACT_NOT_FOUND, RUN_NOT_FOUND; FAILED_PRECONDITION SOURCE_NOT_ALLOWED, MODEL_DELETED,
-    REGISTRATION_FAILED, MLFLOW_DRIFT; ALREADY_EXISTS SEMANTIC_VERSION_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED;
+    REGISTRATION_FAILED, MLFLOW_DRIFT, SIGNATURE_BREAKING; ALREADY_EXISTS SEMANTIC_VERSION_EXISTS; INVALID_ARGUMENT
+    REQUEST_ID_REUSED, METADATA_INCOMPLETE; NOT_FOUND as of any version for `provenance.parent`;
     UNAVAILABLE MLFLOW_UNAVAILABLE, REGISTRATION_PENDING; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT when too many wait.
     """
     GetModelVersion: _aio.UnaryUnaryMultiCallable[_model_version_service_pb2.GetModelVersionRequest, _model_version_service_pb2.GetModelVersionResponse]  # type: ignore[assignment]
@@ -149,7 +152,8 @@ class ModelVersionServiceAsyncStub(ModelVersionServiceStub):
     UpdateModelVersion: _aio.UnaryUnaryMultiCallable[_model_version_service_pb2.UpdateModelVersionRequest, _model_version_service_pb2.UpdateModelVersionResponse]  # type: ignore[assignment]
     """UpdateModelVersion changes what may change of a version: description, tags, deprecation note, documentation.
 
-    Errors: ABORTED ETAG_MISMATCH; FAILED_PRECONDITION VERSION_NOT_READY, VERSION_DELETED.
+    Errors: ABORTED ETAG_MISMATCH; FAILED_PRECONDITION VERSION_NOT_READY, VERSION_DELETED; INVALID_ARGUMENT METADATA_INCOMPLETE
+    when it would take away or spoil what the tenant's metadata schema demands.
     """
     DeleteModelVersion: _aio.UnaryUnaryMultiCallable[_model_version_service_pb2.DeleteModelVersionRequest, _model_version_service_pb2.DeleteModelVersionResponse]  # type: ignore[assignment]
     """DeleteModelVersion hides a version; it can be undeleted until purge_time. Its number is never given again.
@@ -171,7 +175,7 @@ class ModelVersionServiceAsyncStub(ModelVersionServiceStub):
     """SetAlias points an alias at a version, in one step: no reader sees it absent.
 
     Errors: ABORTED ALIAS_MOVED when it does not point where `expected_version` says; FAILED_PRECONDITION
-    VERSION_NOT_READY, VERSION_DELETED. Names of stages, `latest` and `v` with digits are reserved: INVALID_FIELD.
+    VERSION_NOT_READY, VERSION_DELETED, POLICY_NOT_MET (every failed gate is named). Names of stages, `latest` and `v` with digits are reserved: INVALID_FIELD.
     """
     DeleteAlias: _aio.UnaryUnaryMultiCallable[_model_version_service_pb2.DeleteAliasRequest, _model_version_service_pb2.DeleteAliasResponse]  # type: ignore[assignment]
     """DeleteAlias removes an alias.
@@ -205,7 +209,8 @@ class ModelVersionServiceServicer(metaclass=_abc_1.ABCMeta):
         it ends before (UNAVAILABLE, DEADLINE_EXCEEDED), the registration goes on: a repetition with the same request_id
         finds it and makes no second one.
         Errors: NOT_FOUND ARTIFACT_NOT_FOUND, RUN_NOT_FOUND; FAILED_PRECONDITION SOURCE_NOT_ALLOWED, MODEL_DELETED,
-        REGISTRATION_FAILED, MLFLOW_DRIFT; ALREADY_EXISTS SEMANTIC_VERSION_EXISTS; INVALID_ARGUMENT REQUEST_ID_REUSED;
+        REGISTRATION_FAILED, MLFLOW_DRIFT, SIGNATURE_BREAKING; ALREADY_EXISTS SEMANTIC_VERSION_EXISTS; INVALID_ARGUMENT
+        REQUEST_ID_REUSED, METADATA_INCOMPLETE; NOT_FOUND as of any version for `provenance.parent`;
         UNAVAILABLE MLFLOW_UNAVAILABLE, REGISTRATION_PENDING; RESOURCE_EXHAUSTED NO_TRANSFER_SLOT when too many wait.
         """
 
@@ -254,7 +259,8 @@ class ModelVersionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_model_version_service_pb2.UpdateModelVersionResponse, _abc.Awaitable[_model_version_service_pb2.UpdateModelVersionResponse]]:
         """UpdateModelVersion changes what may change of a version: description, tags, deprecation note, documentation.
 
-        Errors: ABORTED ETAG_MISMATCH; FAILED_PRECONDITION VERSION_NOT_READY, VERSION_DELETED.
+        Errors: ABORTED ETAG_MISMATCH; FAILED_PRECONDITION VERSION_NOT_READY, VERSION_DELETED; INVALID_ARGUMENT METADATA_INCOMPLETE
+        when it would take away or spoil what the tenant's metadata schema demands.
         """
 
     @_abc_1.abstractmethod
@@ -300,7 +306,7 @@ class ModelVersionServiceServicer(metaclass=_abc_1.ABCMeta):
         """SetAlias points an alias at a version, in one step: no reader sees it absent.
 
         Errors: ABORTED ALIAS_MOVED when it does not point where `expected_version` says; FAILED_PRECONDITION
-        VERSION_NOT_READY, VERSION_DELETED. Names of stages, `latest` and `v` with digits are reserved: INVALID_FIELD.
+        VERSION_NOT_READY, VERSION_DELETED, POLICY_NOT_MET (every failed gate is named). Names of stages, `latest` and `v` with digits are reserved: INVALID_FIELD.
         """
 
     @_abc_1.abstractmethod

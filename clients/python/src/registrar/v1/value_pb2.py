@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from registrar.v1 import reference_pb2 as registrar_dot_v1_dot_reference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18registrar/v1/value.proto\x12\x0cregistrar.v1\x1a\x1cregistrar/v1/reference.proto\"s\n\x0eParameterValue\x12\x13\n\tint_value\x18\x01 \x01(\x03H\x00\x12\x16\n\x0c\x64ouble_value\x18\x02 \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\x03 \x01(\tH\x00\x12\x14\n\nbool_value\x18\x04 \x01(\x08H\x00\x42\x06\n\x04kind\"\xa9\x01\n\x0bMetricSlice\x12\x11\n\tdimension\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x03 \x01(\t\x12\x37\n\x07metrics\x18\x04 \x03(\x0b\x32&.registrar.v1.MetricSlice.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"M\n\nTensorSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x64type\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x13\n\x0bis_optional\x18\x04 \x01(\x08\"`\n\tSignature\x12(\n\x06inputs\x18\x01 \x03(\x0b\x32\x18.registrar.v1.TensorSpec\x12)\n\x07outputs\x18\x02 \x03(\x0b\x32\x18.registrar.v1.TensorSpec\"E\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\"1\n\x0b\x45nvironment\x12\r\n\x05image\x18\x01 \x01(\t\x12\x13\n\x0block_digest\x18\x02 \x01(\t\"\xda\x02\n\nProvenance\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\ngit_commit\x18\x02 \x01(\t\x12\x19\n\x0cis_git_dirty\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x16\n\x0egit_repository\x18\x04 \x01(\t\x12\x10\n\x08\x63i_build\x18\x05 \x01(\t\x12.\n\x0b\x65nvironment\x18\x06 \x01(\x0b\x32\x19.registrar.v1.Environment\x12,\n\rtraining_data\x18\x07 \x03(\x0b\x32\x15.registrar.v1.Dataset\x12.\n\x0fvalidation_data\x18\x08 \x03(\x0b\x32\x15.registrar.v1.Dataset\x12-\n\x06parent\x18\t \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRef\x12\x15\n\rpreprocessing\x18\n \x01(\tB\x0f\n\r_is_git_dirty\"O\n\x0eRiskAssessment\x12&\n\x05level\x18\x01 \x01(\x0e\x32\x17.registrar.v1.RiskLevel\x12\x15\n\rassessment_id\x18\x02 \x01(\t\">\n\rDocumentation\x12\x16\n\x0emodel_card_uri\x18\x01 \x01(\t\x12\x15\n\rdatasheet_uri\x18\x02 \x01(\t*]\n\nMetricGoal\x12\x1b\n\x17METRIC_GOAL_UNSPECIFIED\x10\x00\x12\x18\n\x14METRIC_GOAL_MAXIMIZE\x10\x01\x12\x18\n\x14METRIC_GOAL_MINIMIZE\x10\x02*h\n\tRiskLevel\x12\x1a\n\x16RISK_LEVEL_UNSPECIFIED\x10\x00\x12\x12\n\x0eRISK_LEVEL_LOW\x10\x01\x12\x16\n\x12RISK_LEVEL_LIMITED\x10\x02\x12\x13\n\x0fRISK_LEVEL_HIGH\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18registrar/v1/value.proto\x12\x0cregistrar.v1\x1a\x1cregistrar/v1/reference.proto\"s\n\x0eParameterValue\x12\x13\n\tint_value\x18\x01 \x01(\x03H\x00\x12\x16\n\x0c\x64ouble_value\x18\x02 \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\x03 \x01(\tH\x00\x12\x14\n\nbool_value\x18\x04 \x01(\x08H\x00\x42\x06\n\x04kind\"\xa9\x01\n\x0bMetricSlice\x12\x11\n\tdimension\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x03 \x01(\t\x12\x37\n\x07metrics\x18\x04 \x03(\x0b\x32&.registrar.v1.MetricSlice.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"M\n\nTensorSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x64type\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x13\n\x0bis_optional\x18\x04 \x01(\x08\"`\n\tSignature\x12(\n\x06inputs\x18\x01 \x03(\x0b\x32\x18.registrar.v1.TensorSpec\x12)\n\x07outputs\x18\x02 \x03(\x0b\x32\x18.registrar.v1.TensorSpec\"J\n\x0fSignatureChange\x12\r\n\x05place\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x13\n\x0bis_breaking\x18\x03 \x01(\x08\"E\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\"1\n\x0b\x45nvironment\x12\r\n\x05image\x18\x01 \x01(\t\x12\x13\n\x0block_digest\x18\x02 \x01(\t\"\xda\x02\n\nProvenance\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\ngit_commit\x18\x02 \x01(\t\x12\x19\n\x0cis_git_dirty\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x16\n\x0egit_repository\x18\x04 \x01(\t\x12\x10\n\x08\x63i_build\x18\x05 \x01(\t\x12.\n\x0b\x65nvironment\x18\x06 \x01(\x0b\x32\x19.registrar.v1.Environment\x12,\n\rtraining_data\x18\x07 \x03(\x0b\x32\x15.registrar.v1.Dataset\x12.\n\x0fvalidation_data\x18\x08 \x03(\x0b\x32\x15.registrar.v1.Dataset\x12-\n\x06parent\x18\t \x01(\x0b\x32\x1d.registrar.v1.ModelVersionRef\x12\x15\n\rpreprocessing\x18\n \x01(\tB\x0f\n\r_is_git_dirty\"O\n\x0eRiskAssessment\x12&\n\x05level\x18\x01 \x01(\x0e\x32\x17.registrar.v1.RiskLevel\x12\x15\n\rassessment_id\x18\x02 \x01(\t\">\n\rDocumentation\x12\x16\n\x0emodel_card_uri\x18\x01 \x01(\t\x12\x15\n\rdatasheet_uri\x18\x02 \x01(\t*]\n\nMetricGoal\x12\x1b\n\x17METRIC_GOAL_UNSPECIFIED\x10\x00\x12\x18\n\x14METRIC_GOAL_MAXIMIZE\x10\x01\x12\x18\n\x14METRIC_GOAL_MINIMIZE\x10\x02*h\n\tRiskLevel\x12\x1a\n\x16RISK_LEVEL_UNSPECIFIED\x10\x00\x12\x12\n\x0eRISK_LEVEL_LOW\x10\x01\x12\x16\n\x12RISK_LEVEL_LIMITED\x10\x02\x12\x13\n\x0fRISK_LEVEL_HIGH\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +34,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_METRICSLICE_METRICSENTRY']._loaded_options = None
   _globals['_METRICSLICE_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_METRICGOAL']._serialized_start=1154
-  _globals['_METRICGOAL']._serialized_end=1247
-  _globals['_RISKLEVEL']._serialized_start=1249
-  _globals['_RISKLEVEL']._serialized_end=1353
+  _globals['_METRICGOAL']._serialized_start=1230
+  _globals['_METRICGOAL']._serialized_end=1323
+  _globals['_RISKLEVEL']._serialized_start=1325
+  _globals['_RISKLEVEL']._serialized_end=1429
   _globals['_PARAMETERVALUE']._serialized_start=72
   _globals['_PARAMETERVALUE']._serialized_end=187
   _globals['_METRICSLICE']._serialized_start=190
@@ -48,14 +48,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TENSORSPEC']._serialized_end=438
   _globals['_SIGNATURE']._serialized_start=440
   _globals['_SIGNATURE']._serialized_end=536
-  _globals['_DATASET']._serialized_start=538
-  _globals['_DATASET']._serialized_end=607
-  _globals['_ENVIRONMENT']._serialized_start=609
-  _globals['_ENVIRONMENT']._serialized_end=658
-  _globals['_PROVENANCE']._serialized_start=661
-  _globals['_PROVENANCE']._serialized_end=1007
-  _globals['_RISKASSESSMENT']._serialized_start=1009
-  _globals['_RISKASSESSMENT']._serialized_end=1088
-  _globals['_DOCUMENTATION']._serialized_start=1090
-  _globals['_DOCUMENTATION']._serialized_end=1152
+  _globals['_SIGNATURECHANGE']._serialized_start=538
+  _globals['_SIGNATURECHANGE']._serialized_end=612
+  _globals['_DATASET']._serialized_start=614
+  _globals['_DATASET']._serialized_end=683
+  _globals['_ENVIRONMENT']._serialized_start=685
+  _globals['_ENVIRONMENT']._serialized_end=734
+  _globals['_PROVENANCE']._serialized_start=737
+  _globals['_PROVENANCE']._serialized_end=1083
+  _globals['_RISKASSESSMENT']._serialized_start=1085
+  _globals['_RISKASSESSMENT']._serialized_end=1164
+  _globals['_DOCUMENTATION']._serialized_start=1166
+  _globals['_DOCUMENTATION']._serialized_end=1228
 # @@protoc_insertion_point(module_scope)

@@ -231,6 +231,38 @@ class Signature(_message.Message):
 Global___Signature: _TypeAlias = Signature  # noqa: Y015
 
 @_typing.final
+class SignatureChange(_message.Message):
+    """SignatureChange is one difference between the signatures of two versions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACE_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    IS_BREAKING_FIELD_NUMBER: _builtins.int
+    place: _builtins.str
+    """Where: `inputs.amount`, `outputs[0]` for the first without a name, `signature` for the whole."""
+    description: _builtins.str
+    """What, for people: `input amount is new and required`."""
+    is_breaking: _builtins.bool
+    """Whether those who call a model by the old signature break by it. Judged as MLflow judges input: what the new one does not
+    name is dropped, what it requires must be there, numbers are widened. Of outputs, anything that is other than before.
+    """
+    def __init__(
+        self,
+        *,
+        place: _builtins.str = ...,
+        description: _builtins.str = ...,
+        is_breaking: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "is_breaking", b"is_breaking", "place", b"place"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignatureChange: _TypeAlias = SignatureChange  # noqa: Y015
+
+@_typing.final
 class Dataset(_message.Message):
     """Dataset is data that a version was made or judged with."""
 

@@ -49,6 +49,8 @@ class SqlAliases:
                 actor=move.actor,
                 comment=move.comment,
                 moved_at=move.time,
+                is_break_glass=move.is_break_glass,
+                approval_id=move.approval_id,
             )
         )
 
@@ -73,4 +75,14 @@ class SqlAliases:
 
 def to_alias_move(row: Row[Any]) -> AliasMove:
     """A move from a row of the table."""
-    return AliasMove(row.alias, row.from_number, row.to_number, row.actor, row.comment, row.moved_at, row.sequence)
+    return AliasMove(
+        alias=row.alias,
+        from_number=row.from_number,
+        to_number=row.to_number,
+        actor=row.actor,
+        comment=row.comment,
+        time=row.moved_at,
+        sequence=row.sequence,
+        is_break_glass=row.is_break_glass,
+        approval_id=row.approval_id,
+    )

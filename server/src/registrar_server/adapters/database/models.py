@@ -65,6 +65,12 @@ def _model_query() -> Select[Any]:
 
 
 _MODEL = _model_query()
+_BY_KEY = _MODEL.where(models.c.tenant == bindparam("tenant"), models.c.name == bindparam("name"))
+_LOCKED_ROW = (
+    select(models.c.uid, models.c.is_reserved)
+    .where(models.c.tenant == bindparam("tenant"), models.c.name == bindparam("name"))
+    .with_for_update()
+)
 LIST = (
     _MODEL.where(
         models.c.tenant == bindparam("tenant"),
@@ -102,11 +108,10 @@ class SqlModels:
 
     def get(self, key: ModelKey, *, is_deleted_shown: bool = False) -> Model | None:
         """See the port."""
-        query = _MODEL.where(models.c.tenant == key.tenant, models.c.name == key.name)
-        if not is_deleted_shown:
-            query = query.where(models.c.deleted_at.is_(None))
-        row = self._connection.execute(query).first()
-        return None if row is None else to_model(row)
+        row = self._connection.execute(_BY_KEY, {"tenant": key.tenant, "name": key.name}).first()
+        if row is None or (row.deleted_at is not None and not is_deleted_shown):
+            return None
+        return to_model(row)
 
     def list(
         self,
@@ -169,10 +174,7 @@ class SqlModels:
         self._connection.execute(statement.values(revision=models.c.revision + 1, updated_at=time, **values))
 
     def _lock_row(self, key: ModelKey) -> Row[Any, Any] | None:
-        query = select(models.c.uid, models.c.is_reserved).where(
-            models.c.tenant == key.tenant, models.c.name == key.name
-        )
-        return self._connection.execute(query.with_for_update()).first()
+        return self._connection.execute(_LOCKED_ROW, {"tenant": key.tenant, "name": key.name}).first()
 
 
 def _columns(model: NewModel) -> dict[str, object]:

@@ -270,6 +270,8 @@ model_versions = Table(
     Column("artifact_uri", Text, nullable=False),
     Column("manifest_digest", String(71), nullable=False),
     Column("run_id", String(64), nullable=False),
+    # Of the latest approval, in short; see governance/approvals.py.
+    Column("approval", Text),
     Column("revision", Integer, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("created_at", Timestamp, nullable=False),
@@ -320,6 +322,8 @@ alias_moves = Table(
     Column("actor", Text, nullable=False),
     Column("comment", Text, nullable=False),
     Column("moved_at", Timestamp, nullable=False),
+    Column("is_break_glass", Boolean, nullable=False, server_default=false()),
+    Column("approval_id", Uid, nullable=False, server_default=""),
     Index(None, "model_uid", "sequence"),
     Index(None, "model_uid", "alias", "sequence"),
 )
@@ -339,6 +343,8 @@ transitions = Table(
     Column("comment", Text, nullable=False),
     Column("caused_by", BigInteger, nullable=False),
     Column("moved_at", Timestamp, nullable=False),
+    Column("is_break_glass", Boolean, nullable=False, server_default=false()),
+    Column("approval_id", Uid, nullable=False, server_default=""),
     Index(None, "model_uid", "sequence", "place"),
     Index(None, "model_uid", "number", "sequence", "place"),
 )

@@ -9,9 +9,16 @@ from sqlalchemy import Connection
 from registrar_server.adapters.database.access import SqlAccess
 from registrar_server.adapters.database.aliases import SqlAliases
 from registrar_server.adapters.database.audit import SqlAudit
+from registrar_server.adapters.database.audit_exports import SqlAuditExports
 from registrar_server.adapters.database.bundles import SqlBundles
+from registrar_server.adapters.database.cards.records import SqlCards
+from registrar_server.adapters.database.governance.approvals import SqlApprovals
+from registrar_server.adapters.database.governance.policies import SqlPolicies
+from registrar_server.adapters.database.governance.reviews import SqlReviews
 from registrar_server.adapters.database.history import SqlHistory
 from registrar_server.adapters.database.journal import SqlJournal
+from registrar_server.adapters.database.lineage.records import SqlLineage
+from registrar_server.adapters.database.metadata_schemas import SqlMetadataSchemas
 from registrar_server.adapters.database.mirror import SqlMirror
 from registrar_server.adapters.database.models import SqlModels
 from registrar_server.adapters.database.registrations import SqlRegistrations
@@ -90,6 +97,11 @@ class SqlTransaction:
         return SqlAudit(self._connection)
 
     @cached_property
+    def audit_exports(self) -> SqlAuditExports:
+        """What of the audit is exported."""
+        return SqlAuditExports(self._connection)
+
+    @cached_property
     def mirror(self) -> SqlMirror:
         """Mirror tasks."""
         return SqlMirror(self._connection)
@@ -100,6 +112,21 @@ class SqlTransaction:
         return SqlSearch(self._connection)
 
     @cached_property
+    def approvals(self) -> SqlApprovals:
+        """Approvals."""
+        return SqlApprovals(self._connection)
+
+    @cached_property
+    def reviews(self) -> SqlReviews:
+        """Comments and check results."""
+        return SqlReviews(self._connection)
+
+    @cached_property
+    def cards(self) -> SqlCards:
+        """Model cards."""
+        return SqlCards(self._connection)
+
+    @cached_property
     def access(self) -> SqlAccess:
         """Roles, bindings, tokens."""
         return SqlAccess(self._connection)
@@ -108,3 +135,18 @@ class SqlTransaction:
     def tenants(self) -> SqlTenants:
         """Tenants."""
         return SqlTenants(self._connection)
+
+    @cached_property
+    def policies(self) -> SqlPolicies:
+        """Policies."""
+        return SqlPolicies(self._connection)
+
+    @cached_property
+    def lineage(self) -> SqlLineage:
+        """Lineage."""
+        return SqlLineage(self._connection)
+
+    @cached_property
+    def metadata_schemas(self) -> SqlMetadataSchemas:
+        """Metadata schemas."""
+        return SqlMetadataSchemas(self._connection)

@@ -35,6 +35,8 @@ class SqlTransitions:
                 "comment": move.comment,
                 "caused_by": move.caused_by,
                 "moved_at": move.time,
+                "is_break_glass": move.is_break_glass,
+                "approval_id": move.approval_id,
             }
             for place, move in enumerate(transitions_made)
         ]
@@ -84,4 +86,6 @@ def to_transition(row: Row[Any]) -> Transition:
         time=row.moved_at,
         caused_by=row.caused_by,
         sequence=row.sequence,
+        is_break_glass=row.is_break_glass,
+        approval_id=row.approval_id,
     )

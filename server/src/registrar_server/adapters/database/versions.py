@@ -24,7 +24,8 @@ from sqlalchemy import (
 )
 
 from registrar_server.adapters.database.documents import dump, dump_facts, dump_notes, load_facts, load_notes
-from registrar_server.adapters.database.tables import aliases, model_versions, models, registrations
+from registrar_server.adapters.database.governance.approvals import load_summary
+from registrar_server.adapters.database.tables import Timestamp, aliases, model_versions, models, registrations
 from registrar_server.application.ports.database import NewVersion
 from registrar_server.domain.semantic_versions import CORE_CHARACTERS, RELEASE, SemanticRange, SemanticVersion
 from registrar_server.domain.values import (
@@ -107,6 +108,21 @@ _HIGHEST_IN_RANGE = _VERSION.where(
 _BY_ALIAS = _OF_MODEL.join(
     aliases, (aliases.c.model_uid == models.c.uid) & (aliases.c.version_uid == model_versions.c.uid)
 ).where(aliases.c.alias == _VALUE)
+_BY_UID_ALONE = _VERSION.where(model_versions.c.uid == _VALUE)
+_HOLDERS = _VERSION.where(
+    model_versions.c.model_uid == bindparam("model"), model_versions.c.stage == _VALUE, _READY, _LIVING
+).order_by(model_versions.c.number)
+_SET_STAGE = (
+    update(model_versions)
+    .where(model_versions.c.uid == _VALUE)
+    .values(
+        revision=model_versions.c.revision + 1,
+        stage=bindparam("to_stage"),
+        stage_at=bindparam("time", type_=Timestamp),
+        exclusive_stage=bindparam("exclusive"),
+        updated_at=bindparam("time", type_=Timestamp),
+    )
+)
 
 
 class SqlVersions:
@@ -122,7 +138,8 @@ class SqlVersions:
 
     def get_by_uid(self, uid: str) -> ModelVersion | None:
         """See the port."""
-        return self._first(_VERSION.where(model_versions.c.uid == uid))
+        found = self._all(_BY_UID_ALONE, {"value": uid})
+        return found[0] if found else None
 
     def list(
         self, model_uid: str, *, before: int, limit: int, stage: Stage | None, is_deleted_shown: bool
@@ -139,10 +156,7 @@ class SqlVersions:
 
     def holders(self, model_uid: str, stage: Stage) -> Sequence[ModelVersion]:
         """See the port."""
-        query = _VERSION.where(
-            model_versions.c.model_uid == model_uid, model_versions.c.stage == stage.value, _READY, _LIVING
-        )
-        return self._all(query.order_by(model_versions.c.number))
+        return self._all(_HOLDERS, {"model": model_uid, "value": stage.value})
 
     def find_content(self, model_uid: str, content_digest: str) -> ModelVersion | None:
         """See the port."""
@@ -158,6 +172,20 @@ class SqlVersions:
         )
         row = self._connection.execute(query).first()
         return None if row is None else row.number or 0
+
+    def ranked(
+        self, model_uid: str, *, below: str = "", before: int = 0, is_release: bool = False, limit: int = 1
+    ) -> Sequence[ModelVersion]:
+        """See the port."""
+        key = model_versions.c.semantic_version_key
+        query = _VERSION.where(model_versions.c.model_uid == model_uid, key.is_not(None), _READY, _LIVING)
+        if below:
+            query = query.where(key < SemanticVersion.parse(below).key)
+        if before:
+            query = query.where(model_versions.c.number < before)
+        if is_release:
+            query = query.where(func.substr(key, CORE_CHARACTERS + 1, 1) == RELEASE)
+        return self._all(query.order_by(key.desc()).limit(limit))
 
     def highest_number(self, model_uid: str) -> int:
         """See the port."""
@@ -231,8 +259,10 @@ class SqlVersions:
 
     def set_stage(self, uid: str, stage: Stage, *, is_exclusive: bool, time: datetime) -> None:
         """See the port."""
-        exclusive_stage = stage.value if is_exclusive else None
-        self._revise(uid, time, stage=stage.value, stage_at=time, exclusive_stage=exclusive_stage)
+        exclusive = stage.value if is_exclusive else None
+        self._connection.execute(
+            _SET_STAGE, {"value": uid, "to_stage": stage.value, "exclusive": exclusive, "time": time}
+        )
 
     def update_notes(self, uid: str, notes: Notes, time: datetime) -> None:
         """See the port."""
@@ -328,4 +358,5 @@ def to_version(row: Any) -> ModelVersion:
         aliases=tuple(sorted(row.aliases.split(","))) if row.aliases else (),
         delete_time=row.deleted_at,
         purge_time=row.purge_at,
+        approval=load_summary(row.approval) if row.approval else None,
     )

@@ -6,9 +6,11 @@ second time; its private methods do what is needed and are pinned by the contrac
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final, cast
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -20,6 +22,7 @@ from minio.datatypes import Object, parse_copy_object
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 from minio.helpers import md5sum_hash
+from minio.time import to_iso8601utc
 
 from registrar_server.adapters.minio_bundles.connection import S3Address, connect, host_of
 from registrar_server.adapters.minio_bundles.errors import (
@@ -95,9 +98,13 @@ class S3Client:
             else:
                 return
 
-    def put(self, name: str, body: Sequence[memoryview], *, only_if_absent: bool) -> bool:
+    def put(
+        self, name: str, body: Sequence[memoryview], *, only_if_absent: bool, retain_until: datetime | None = None
+    ) -> bool:
         """Write a whole object. False when it exists and `only_if_absent` was asked."""
         headers = dict(_ABSENT_ONLY) if only_if_absent else {}
+        if retain_until is not None:
+            headers |= _retention(retain_until, body)
         headers["Content-Type"] = "application/octet-stream"
         self._translated.require_room()
         with self._translated("put_object", name):
@@ -295,6 +302,18 @@ class S3Client:
     def close(self) -> None:
         """Drop idle connections."""
         self._pool.clear()
+
+
+def _retention(until: datetime, body: Sequence[memoryview]) -> dict[str, str]:
+    """What locks an object. S3 takes that with a checksum of the body only."""
+    digest = hashlib.md5(usedforsecurity=False)
+    for block in body:
+        digest.update(block)
+    return {
+        "x-amz-object-lock-mode": "COMPLIANCE",
+        "x-amz-object-lock-retain-until-date": to_iso8601utc(until) or "",
+        "Content-MD5": b64encode(digest.digest()).decode(),
+    }
 
 
 def _completion(etags: Sequence[str]) -> bytes:

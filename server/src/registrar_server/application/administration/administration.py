@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from registrar_server.application.administration.bindings import RoleBindings
+from registrar_server.application.administration.metadata_schemas import MetadataSchemas
 from registrar_server.application.administration.roles import Roles
 from registrar_server.application.administration.tenants import Tenants
 from registrar_server.application.administration.tokens import Tokens
@@ -21,6 +22,7 @@ class Administration:
     bindings: RoleBindings
     tokens: Tokens
     tenants: Tenants
+    metadata_schemas: MetadataSchemas
 
     @classmethod
     def on(cls, database: Database, mutations: Mutations, clock: Clock) -> Administration:
@@ -30,4 +32,5 @@ class Administration:
             RoleBindings(database, mutations),
             Tokens(database, mutations, clock),
             Tenants(database, mutations),
+            MetadataSchemas(database, mutations),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
 from typing import Protocol
 
@@ -133,6 +134,14 @@ class BundleStore(Protocol):
 
     def start_transfer(self, *, max_buffers: int = 4) -> BundleTransfer:
         """Begin one upload stream; at most so many part buffers, from 1 to 4."""
+
+    def put_object(self, key: str, body: bytes, *, retain_until: datetime | None = None) -> bool:
+        """Write a small object whole, unless one is under the key already: then False, whatever that holds.
+
+        Of several who write at once one succeeds; a repetition after a lost answer is told False as well. `retain_until`,
+        an aware time: nobody can remove what was written before then (object lock, mode COMPLIANCE); STORE_UNAVAILABLE
+        where the bucket has no object lock.
+        """
 
     def part_size_for(self, size_bytes: int) -> int:
         """Bytes per part of an object of that size; one of at most that size is no multipart object."""

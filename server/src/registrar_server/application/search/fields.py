@@ -33,7 +33,7 @@ _MAPS: Mapping[str, str] = {
     Facet.SLICE.value: "slices.DIMENSION.VALUE.METRIC",
     Facet.PARAMETER.value: "parameters.NAME",
 }
-_LISTS = (Facet.FLAVOR.value, Facet.DATA_DIGEST.value, Facet.ALIAS.value)
+_LISTS = tuple(facet.value for facet in Facet if facet.value not in _MAPS)
 FIELDS = (*_COLUMNS, *_LISTS, *_MAPS.values())
 """Names of all fields, for people."""
 

@@ -58,6 +58,12 @@ def entry_to_proto(entry: AuditEntry, hash_: str) -> pb.AuditEvent:
     )
 
 
-def head_to_proto(tenant: str, head: AuditHead) -> pb.AuditHead:
+def head_to_proto(tenant: str, head: AuditHead, checkpoint: str = "") -> pb.AuditHead:
     """How far an audit goes."""
-    return pb.AuditHead(tenant=tenant, tree_size=head.size, root_hash=head.root.hex(), last_hash=head.hash)
+    return pb.AuditHead(
+        tenant=tenant,
+        tree_size=head.size,
+        root_hash=head.root.hex(),
+        last_hash=head.hash,
+        checkpoint=checkpoint,
+    )

@@ -20,7 +20,9 @@ def at_time_from_proto(
 
 def period_from_proto(
     check: Checker,
-    request: model_version_service_pb2.ListAliasHistoryRequest | lifecycle_service_pb2.ListTransitionsRequest,
+    request: model_version_service_pb2.ListAliasHistoryRequest
+    | lifecycle_service_pb2.ListTransitionsRequest
+    | lifecycle_service_pb2.ListCommentsRequest,
 ) -> Period:
     """Which part of a history is asked for."""
     start = time_from_proto(check, "start_time", request.start_time) if request.HasField("start_time") else None

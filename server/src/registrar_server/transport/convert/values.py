@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from registrar.v1 import value_pb2 as pb
 from registrar_server.domain import limits
 from registrar_server.domain.access import Caller
+from registrar_server.domain.signatures import SignatureChange
 from registrar_server.domain.validation import Checker
 from registrar_server.domain.values import GIT_COMMIT, MetricGoal, Parameter, RiskLevel
 from registrar_server.domain.versions import Dataset, MetricSlice, Provenance, Signature, TensorSpec
@@ -130,6 +131,16 @@ def signature_from_proto(check: Checker, field: str, message: pb.Signature) -> S
     )
 
 
+def signature_change_to_proto(change: SignatureChange) -> pb.SignatureChange:
+    """A difference between two signatures."""
+    return pb.SignatureChange(place=change.place, description=change.description, is_breaking=change.is_breaking)
+
+
+def dataset_to_proto(data: Dataset) -> pb.Dataset:
+    """Data."""
+    return pb.Dataset(name=data.name, uri=data.uri, digest=data.digest, version=data.version)
+
+
 def risk_to_proto(level: RiskLevel | None, assessment_id: str) -> pb.RiskAssessment | None:
     """The assessment; None when there was none."""
     if level is None and not assessment_id:
@@ -158,8 +169,8 @@ def provenance_to_proto(provenance: Provenance, run_id: str) -> pb.Provenance:
         git_repository=provenance.git_repository,
         ci_build=provenance.ci_build,
         environment=environment,
-        training_data=map(_dataset_to_proto, provenance.training_data),
-        validation_data=map(_dataset_to_proto, provenance.validation_data),
+        training_data=map(dataset_to_proto, provenance.training_data),
+        validation_data=map(dataset_to_proto, provenance.validation_data),
         parent=ref_to_proto(provenance.parent) if provenance.parent else None,
         preprocessing=provenance.preprocessing,
     )
@@ -209,10 +220,6 @@ def _tensors_from_proto(check: Checker, field: str, messages: Sequence[pb.Tensor
             )
         )
     return tuple(found)
-
-
-def _dataset_to_proto(data: Dataset) -> pb.Dataset:
-    return pb.Dataset(name=data.name, uri=data.uri, digest=data.digest, version=data.version)
 
 
 def _datasets_from_proto(check: Checker, field: str, messages: Iterable[pb.Dataset]) -> tuple[Dataset, ...]:

@@ -12,6 +12,7 @@ from registrar_server.domain.comparison import Comparison, MetricComparison
 from registrar_server.domain.lifecycle import AliasMove, Transition, TransitionKind
 from registrar_server.domain.values import VersionState
 from registrar_server.domain.versions import ModelVersion
+from registrar_server.transport.convert.approvals import summary_to_proto
 from registrar_server.transport.convert.references import stage_to_proto
 from registrar_server.transport.convert.values import (
     goal_to_proto,
@@ -76,6 +77,7 @@ def version_to_proto(version: ModelVersion) -> pb.ModelVersion:
         etag=version.etag,
         delete_time=time_to_proto(version.delete_time),
         purge_time=time_to_proto(version.purge_time),
+        approval=summary_to_proto(version.approval),
     )
 
 
@@ -119,6 +121,8 @@ def alias_move_to_proto(move: AliasMove) -> pb.AliasMove:
         comment=move.comment,
         move_time=time_to_proto(move.time),
         event_sequence=move.sequence,
+        is_break_glass=move.is_break_glass,
+        approval_id=move.approval_id,
     )
 
 
@@ -134,6 +138,8 @@ def transition_to_proto(transition: Transition) -> lifecycle_pb2.StageTransition
         transition_time=time_to_proto(transition.time),
         caused_by_version=transition.caused_by,
         event_sequence=transition.sequence,
+        is_break_glass=transition.is_break_glass,
+        approval_id=transition.approval_id,
     )
 
 

@@ -8,23 +8,23 @@ from functools import partial
 import grpc
 
 from registrar.v1 import audit_service_pb2 as pb
-from registrar.v1 import audit_service_pb2_grpc
 from registrar_server.application.audit import Audit, Verdict
+from registrar_server.application.evidence.export import Evidence
 from registrar_server.domain.validation import checking
 from registrar_server.transport.calls import current_caller
 from registrar_server.transport.convert.access import scope_from_proto
 from registrar_server.transport.convert.audit import entry_to_proto, filter_from_proto, head_to_proto
 from registrar_server.transport.paging import decode_token, encode_token, page_size
-from registrar_server.transport.streams import Slots, StallWatch
+from registrar_server.transport.services.evidence import EvidenceRpcs
+from registrar_server.transport.streams import Slots
 
 
-class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
+class AuditServicer(EvidenceRpcs):
     """Converts, calls, converts. Who has a whole audit verified takes a slot: it is as much as a download."""
 
-    def __init__(self, audit: Audit, slots: Slots, *, stall_seconds: float) -> None:
+    def __init__(self, audit: Audit, evidence: Evidence, slots: Slots, *, stall_seconds: float) -> None:
+        super().__init__(evidence, slots, stall_seconds=stall_seconds)
         self._audit = audit
-        self._slots = slots
-        self._watch = StallWatch(stall_seconds)
 
     def ListAuditEvents(
         self, request: pb.ListAuditEventsRequest, context: grpc.ServicerContext
@@ -46,7 +46,9 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
         """See the contract."""
         with checking() as check:
             tenant = scope_from_proto(check, "tenant", request.tenant, current_caller())
-        return pb.GetAuditHeadResponse(head=head_to_proto(tenant, self._audit.head(tenant)))
+        found = self._audit.signed_head(tenant)
+        head = head_to_proto(tenant, found.head, found.checkpoint)
+        return pb.GetAuditHeadResponse(head=head, verifier_key=found.verifier_key)
 
     def GetAuditProof(
         self, request: pb.GetAuditProofRequest, context: grpc.ServicerContext

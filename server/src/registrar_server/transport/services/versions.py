@@ -9,7 +9,7 @@ import grpc
 
 from registrar.v1 import model_version_service_pb2 as pb
 from registrar.v1 import model_version_service_pb2_grpc
-from registrar_server.application.aliases import AliasChanged, Aliases
+from registrar_server.application.aliases import AliasChanged, Aliases, AliasRequest
 from registrar_server.application.history import History
 from registrar_server.application.registration import Registered, Registration
 from registrar_server.application.reply_cache import Freshness, ReplyCache
@@ -21,6 +21,7 @@ from registrar_server.domain.validation import checking
 from registrar_server.domain.values import VersionRef, VersionState
 from registrar_server.transport.calls import current_caller, mutation_of
 from registrar_server.transport.convert.masks import Mask
+from registrar_server.transport.convert.policies import break_glass_from_proto, failed_gate_to_proto
 from registrar_server.transport.convert.references import (
     changed_ref_from_proto,
     freshness_from_proto,
@@ -30,6 +31,7 @@ from registrar_server.transport.convert.references import (
 )
 from registrar_server.transport.convert.registration import register_from_proto
 from registrar_server.transport.convert.times import at_time_from_proto, period_from_proto
+from registrar_server.transport.convert.values import signature_change_to_proto
 from registrar_server.transport.convert.versions import (
     alias_move_to_proto,
     comparison_to_proto,
@@ -186,13 +188,16 @@ class ModelVersionServicer(model_version_service_pb2_grpc.ModelVersionServiceSer
         """See the contract."""
         with checking() as check:
             check.request_id("request_id", request.request_id)
-            ref = changed_ref_from_proto(check, "ref", request.ref, current_caller())
-            alias = check.new_alias("alias", request.alias)
-            comment = check.text("comment", request.comment, limits.COMMENT_CHARACTERS)
-        expected = request.expected_version if request.HasField("expected_version") else None
+            wanted = AliasRequest(
+                ref=changed_ref_from_proto(check, "ref", request.ref, current_caller()),
+                alias=check.new_alias("alias", request.alias),
+                expected=request.expected_version if request.HasField("expected_version") else None,
+                comment=check.text("comment", request.comment, limits.COMMENT_CHARACTERS),
+                is_validate_only=request.validate_only,
+                is_break_glass=break_glass_from_proto(check, request),
+            )
         mutation = mutation_of(request, request.request_id, _alias_set)
-        answer = self._aliases.set(mutation, ref, alias, expected=expected, comment=comment)
-        return pb.SetAliasResponse.FromString(answer)
+        return pb.SetAliasResponse.FromString(self._aliases.set(mutation, wanted))
 
     def DeleteAlias(self, request: pb.DeleteAliasRequest, context: grpc.ServicerContext) -> pb.DeleteAliasResponse:
         """See the contract."""
@@ -237,9 +242,13 @@ def _asked(request: bytes, caller: Caller) -> tuple[VersionRef, Freshness, datet
 
 def _registered(registered: Registered) -> pb.RegisterModelVersionResponse:
     return pb.RegisterModelVersionResponse(
-        model_version=version_to_proto(registered.version),
+        model_version=None if registered.version is None else version_to_proto(registered.version),
         is_existing=registered.is_existing,
         event_sequence=registered.sequence,
+        suggested_semantic_version=registered.advice.suggested,
+        signature_changes=map(signature_change_to_proto, registered.advice.changes),
+        compared_with=registered.advice.compared_with,
+        missing_recommended=registered.missing_recommended,
     )
 
 
@@ -264,7 +273,10 @@ def _undeleted(changed: VersionChanged) -> pb.UndeleteModelVersionResponse:
 def _alias_set(changed: AliasChanged) -> pb.SetAliasResponse:
     version = version_to_proto(changed.version) if changed.version else None
     return pb.SetAliasResponse(
-        model_version=version, previous_version=changed.previous, event_sequence=changed.sequence
+        model_version=version,
+        previous_version=changed.previous,
+        event_sequence=changed.sequence,
+        overridden_gates=map(failed_gate_to_proto, changed.overridden),
     )
 
 

@@ -19,7 +19,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from registrar_server.adapters.database.cards.tables import model_cards
 from registrar_server.adapters.database.documents import load, load_facts, load_notes
+from registrar_server.adapters.database.lineage.tables import version_origins
 from registrar_server.adapters.database.search.field_ids import known_ids
 from registrar_server.adapters.database.search.tables import (
     search_fields,
@@ -32,9 +34,11 @@ from registrar_server.adapters.database.search.terms import (
     INDEXED_CHARACTERS,
     TAGS,
     Term,
+    card_words,
     fact_terms,
     field_name,
     model_words,
+    parent_term,
     tag_terms,
     version_words,
 )
@@ -65,6 +69,7 @@ _STATE = update(search_versions).values(
     is_visible=_LIVING,
 )
 _ALIAS = field_name(Property(Facet.ALIAS))
+_APPROVAL = field_name(Property(Facet.APPROVAL))
 
 
 class SqlSearchIndex:
@@ -115,7 +120,8 @@ class SqlSearchIndex:
                 is_visible=row.deleted_at is None,
             )
         )
-        self._insert_terms(row.tenant, sequence, [*fact_terms(facts), *tag_terms(notes.tags)])
+        terms = [*fact_terms(facts), *tag_terms(notes.tags), *self._parent_terms(version_uid)]
+        self._insert_terms(row.tenant, sequence, terms)
         of_model = model_words(row.model_description, load(row.model_tags))
         self._connection.execute(
             insert(self._texts).values(
@@ -127,6 +133,16 @@ class SqlSearchIndex:
             )
         )
 
+    def _parent_terms(self, version_uid: str) -> list[Term]:
+        query = (
+            select(models.c.name, model_versions.c.number)
+            .join_from(version_origins, model_versions, model_versions.c.uid == version_origins.c.parent_uid)
+            .join(models, models.c.uid == model_versions.c.model_uid)
+            .where(version_origins.c.version_uid == version_uid)
+        )
+        row = self._connection.execute(query).first()
+        return [] if row is None else parent_term(row.name, row.number or 0)
+
     def _refresh_states(self, change: Change) -> None:
         """Of the version, and of those that it displaced."""
         archived: Any = (change.after or {}).get("archived", ())
@@ -134,8 +150,7 @@ class SqlSearchIndex:
         self._connection.execute(_STATE.where(search_versions.c.model_uid == change.model_uid, mine))
 
     def _replace_notes(self, version_uid: str) -> None:
-        query = select(search_versions.c.sequence).where(search_versions.c.version_uid == version_uid)
-        sequence = self._connection.execute(query).scalar()
+        sequence = self._sequence(version_uid)
         if sequence is None:
             return
         row = self._source(version_uid)
@@ -150,8 +165,48 @@ class SqlSearchIndex:
             delete(search_terms).where(search_terms.c.sequence == sequence, search_terms.c.field_id.in_(found))
         )
         self._insert_terms(row.tenant, sequence, tag_terms(notes.tags))
-        words = self._words(version_words(row.name, notes))
+        self._replace_words(row, sequence)
+
+    def replace_words(self, version_uid: str) -> None:
+        """A version's card says something else: free text finds it by these words from now on."""
+        sequence = self._sequence(version_uid)
+        if sequence is not None:
+            self._replace_words(self._source(version_uid), sequence)
+
+    def set_approval(self, tenant: str, version_uid: str, status: str) -> None:
+        """A version's latest approval stands so from now on."""
+        sequence = self._sequence(version_uid)
+        if sequence is None:
+            return
+        field_id = self._field_ids(tenant, [_APPROVAL])[_APPROVAL]
+        self._connection.execute(
+            delete(search_terms).where(search_terms.c.sequence == sequence, search_terms.c.field_id == field_id)
+        )
+        self._insert_terms(tenant, sequence, [Term(_APPROVAL, text=status)])
+
+    def add_card(self, sequence: int, content: str) -> None:
+        """The version that was registered under `sequence` has its first card: free text finds it by these words, too."""
+        said = card_words(load(content))
+        if not said:
+            return
+        words: ColumnElement[Any] = self._texts.c.words.op("||")(
+            " " + " ".join(said) if self._texts is search_texts_sqlite else _vector(said)
+        )
         self._connection.execute(update(self._texts).where(self._text_key == sequence).values(words=words))
+
+    def _replace_words(self, row: Row[Any], sequence: int) -> None:
+        notes = load_notes(row.notes, description=row.description, tags=row.tags)
+        words = self._words(version_words(row.name, notes, self._card(row.uid)))
+        self._connection.execute(update(self._texts).where(self._text_key == sequence).values(words=words))
+
+    def _card(self, version_uid: str) -> Mapping[str, object]:
+        query = select(model_cards.c.content).where(model_cards.c.version_uid == version_uid)
+        content = self._connection.execute(query.order_by(model_cards.c.revision.desc()).limit(1)).scalar()
+        return load(content) if content else {}
+
+    def _sequence(self, version_uid: str) -> int | None:
+        query = select(search_versions.c.sequence).where(search_versions.c.version_uid == version_uid)
+        return self._connection.execute(query).scalar()
 
     def _replace_model_words(self, model_uid: str) -> None:
         row = self._connection.execute(

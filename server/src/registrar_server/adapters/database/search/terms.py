@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from registrar_server.domain.search import TEXT_CHARACTERS, Facet, Property
 from registrar_server.domain.values import Parameter
-from registrar_server.domain.versions import Facts, Notes
+from registrar_server.domain.versions import Dataset, Facts, Notes
 from registrar_server.domain.words import distinct_words
 
 WORDS_OF_A_VERSION = 2_000
@@ -17,6 +17,7 @@ WORDS_OF_A_VERSION = 2_000
 
 # One more than a restriction may have: whether a text is longer than that still shows in what is indexed of it.
 INDEXED_CHARACTERS = TEXT_CHARACTERS + 1
+_FIELD_DEPTH = 2
 _FIELD_CHARACTERS = 120
 TAGS = f"{Facet.TAG.value}."
 
@@ -64,8 +65,49 @@ def fact_terms(facts: Facts) -> list[Term]:
         *_slice_terms(facts),
         *(_parameter_term(name, value) for name, value in facts.parameters.items()),
         *_listed(Facet.FLAVOR, facts.flavors),
-        *_listed(Facet.DATA_DIGEST, _data_digests(facts)),
+        *_listed(Facet.DATA_DIGEST, [data.digest for data in _data(facts) if data.digest]),
+        *provenance_terms(facts),
     ]
+
+
+PROVENANCE_FIELDS = (
+    Facet.DATA_URI.value,
+    Facet.DATA_NAME.value,
+    Facet.GIT_DIRTY.value,
+    Facet.GIT_REPOSITORY.value,
+    Facet.CI_BUILD.value,
+    Facet.IMAGE.value,
+    Facet.LOCK_DIGEST.value,
+    Facet.RISK_LEVEL.value,
+    Facet.RISK_ASSESSMENT.value,
+    Facet.PARENT.value,
+)
+"""Fields of `provenance_terms` and `parent_term`."""
+
+
+def provenance_terms(facts: Facts) -> list[Term]:
+    """Terms of where a version comes from, and of its risk; what is empty is none."""
+    provenance = facts.provenance
+    is_dirty = provenance.is_git_dirty
+    single = {
+        Facet.GIT_DIRTY: "" if is_dirty is None else str(is_dirty).lower(),
+        Facet.GIT_REPOSITORY: provenance.git_repository,
+        Facet.CI_BUILD: provenance.ci_build,
+        Facet.IMAGE: provenance.image,
+        Facet.LOCK_DIGEST: provenance.lock_digest,
+        Facet.RISK_LEVEL: facts.risk_level.value if facts.risk_level else "",
+        Facet.RISK_ASSESSMENT: facts.risk_assessment_id,
+    }
+    return [
+        *_listed(Facet.DATA_URI, [data.uri for data in _data(facts) if data.uri]),
+        *_listed(Facet.DATA_NAME, [data.name for data in _data(facts) if data.name]),
+        *(term for facet, value in single.items() if value for term in _listed(facet, [value])),
+    ]
+
+
+def parent_term(name: str, number: int) -> list[Term]:
+    """The term of a parent, as people write it: `churn/3`. None of one that has no number."""
+    return _listed(Facet.PARENT, [f"{name}/{number}"] if number else [])
 
 
 def tag_terms(tags: Mapping[str, str]) -> list[Term]:
@@ -73,10 +115,16 @@ def tag_terms(tags: Mapping[str, str]) -> list[Term]:
     return [Term(field_name(Property(Facet.TAG, (key,))), text=value) for key, value in tags.items()]
 
 
-def version_words(name: str, notes: Notes) -> list[str]:
-    """The words of a version."""
+def version_words(name: str, notes: Notes, card: Mapping[str, object] | None = None) -> list[str]:
+    """The words of a version, with those of its card as a JSON document."""
     texts = [name, notes.description, notes.deprecation_note, notes.model_card_uri, notes.datasheet_uri]
-    return distinct_words([*texts, *_tag_texts(notes.tags)], limit=WORDS_OF_A_VERSION)
+    said = [*texts, *_tag_texts(notes.tags), *_card_texts(card or {})]
+    return distinct_words(said, limit=WORDS_OF_A_VERSION)
+
+
+def card_words(card: Mapping[str, object]) -> list[str]:
+    """The words of a card, as a JSON document."""
+    return distinct_words(_card_texts(card), limit=WORDS_OF_A_VERSION)
 
 
 def model_words(description: str, tags: Mapping[str, str]) -> list[str]:
@@ -108,12 +156,23 @@ def _listed(facet: Facet, values: Sequence[str]) -> list[Term]:
     return [Term(name, text=value, place=place) for place, value in enumerate(dict.fromkeys(values))]
 
 
-def _data_digests(facts: Facts) -> list[str]:
-    data = (*facts.provenance.training_data, *facts.provenance.validation_data)
-    return [one.digest for one in data if one.digest]
+def _data(facts: Facts) -> Sequence[Dataset]:
+    return (*facts.provenance.training_data, *facts.provenance.validation_data)
 
 
 def _tag_texts(tags: Mapping[str, str]) -> Iterator[str]:
     for key, value in tags.items():
         yield key
         yield value
+
+
+def _card_texts(value: object) -> Iterator[str]:
+    """Every text of a JSON document, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _card_texts(one)
+    elif isinstance(value, Sequence):
+        for one in value:
+            yield from _card_texts(one)

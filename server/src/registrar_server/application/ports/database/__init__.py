@@ -2,7 +2,7 @@
 
 A transaction is all or nothing, sees its own writes, and gives no answer before the commit. Writers of one model
 take turns (`ModelRecords.lock`); event sequences are given out in the order of commits. Lock order, kept by every
-use case: model or role, tenant chain, event sequence (`Journal.record` takes the last two, so it comes last).
+use case: model or role, policies, tenant chain, event sequence (`Journal.record` takes the last two, so it comes last).
 
 Every method raises `RegistrarError` DATABASE_UNAVAILABLE or DATABASE_BUSY when the database does not answer or
 stays locked; nothing is changed then.
@@ -15,15 +15,22 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from registrar_server.application.ports.database.access import AccessRecords, ApiToken, RoleBinding
+from registrar_server.application.ports.database.approvals import ApprovalFilter, ApprovalRecords
 from registrar_server.application.ports.database.audit import EVERY_ENTRY, AuditFilter, AuditHead, AuditRecords
+from registrar_server.application.ports.database.audit_exports import AuditExport, AuditExportRecords
 from registrar_server.application.ports.database.bundles import BundleClaim, BundleRecords
+from registrar_server.application.ports.database.cards import CardRecords, UnstoredCard
 from registrar_server.application.ports.database.history import HistoryRecords, LastingSelector
 from registrar_server.application.ports.database.journal import Change, Event, Journal, ModelEvent
 from registrar_server.application.ports.database.lifecycle import AliasRecords, TransitionRecords
+from registrar_server.application.ports.database.lineage import LineageRecords, LineageScope, Origin
+from registrar_server.application.ports.database.metadata_schemas import MetadataSchemaRecords
 from registrar_server.application.ports.database.mirror import MirrorProgress, MirrorRecords, MirrorTask
 from registrar_server.application.ports.database.models import ModelRecords, NewModel
+from registrar_server.application.ports.database.policies import PolicyRecords
 from registrar_server.application.ports.database.registrations import RegistrationRecords, RegistrationTask
 from registrar_server.application.ports.database.requests import RequestKey, RequestRecords, StoredAnswer
+from registrar_server.application.ports.database.reviews import ReviewRecords
 from registrar_server.application.ports.database.search import Found, SearchRecords
 from registrar_server.application.ports.database.tenants import TenantRecords
 from registrar_server.application.ports.database.uploads import FileTask, PartKey, UploadRecords
@@ -38,11 +45,16 @@ __all__ = [
     "AccessRecords",
     "AliasRecords",
     "ApiToken",
+    "ApprovalFilter",
+    "ApprovalRecords",
+    "AuditExport",
+    "AuditExportRecords",
     "AuditFilter",
     "AuditHead",
     "AuditRecords",
     "BundleClaim",
     "BundleRecords",
+    "CardRecords",
     "Change",
     "Database",
     "Event",
@@ -51,6 +63,9 @@ __all__ = [
     "HistoryRecords",
     "Journal",
     "LastingSelector",
+    "LineageRecords",
+    "LineageScope",
+    "MetadataSchemaRecords",
     "MirrorProgress",
     "MirrorRecords",
     "MirrorTask",
@@ -58,17 +73,21 @@ __all__ = [
     "ModelRecords",
     "NewModel",
     "NewVersion",
+    "Origin",
     "PartKey",
+    "PolicyRecords",
     "RegistrationRecords",
     "RegistrationTask",
     "RequestKey",
     "RequestRecords",
+    "ReviewRecords",
     "RoleBinding",
     "SearchRecords",
     "StoredAnswer",
     "TenantRecords",
     "Transaction",
     "TransitionRecords",
+    "UnstoredCard",
     "UploadRecords",
     "VersionRecords",
 ]
@@ -100,13 +119,27 @@ class Transaction(Protocol):
     @property
     def audit(self) -> AuditRecords: ...
     @property
+    def audit_exports(self) -> AuditExportRecords: ...
+    @property
     def mirror(self) -> MirrorRecords: ...
     @property
     def search(self) -> SearchRecords: ...
     @property
+    def cards(self) -> CardRecords: ...
+    @property
+    def approvals(self) -> ApprovalRecords: ...
+    @property
+    def reviews(self) -> ReviewRecords: ...
+    @property
     def access(self) -> AccessRecords: ...
     @property
     def tenants(self) -> TenantRecords: ...
+    @property
+    def lineage(self) -> LineageRecords: ...
+    @property
+    def metadata_schemas(self) -> MetadataSchemaRecords: ...
+    @property
+    def policies(self) -> PolicyRecords: ...
 
     def discard(self) -> None:
         """Roll back at the end instead of committing: for `validate_only`."""

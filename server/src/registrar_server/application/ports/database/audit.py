@@ -50,5 +50,8 @@ class AuditRecords(Protocol):
     def latest(self, tenant: str, *, wanted: AuditFilter, before: int, limit: int) -> Sequence[tuple[AuditEntry, str]]:
         """The same, the newest first, positions below `before` only (0: from the newest)."""
 
+    def reach(self, tenant: str, size: int) -> tuple[int, datetime]:
+        """How far the first `size` entries, at least one, go: sequence of the last event in them (0: none), time of the last."""
+
     def node(self, tenant: str, level: int, number: int) -> bytes:
         """The hash of a complete node of the Merkle tree; empty: it is not there."""

@@ -52,6 +52,15 @@ class VersionRecords(Protocol):
     def has_semantic_version(self, model_uid: str, semantic_version: str) -> int | None:
         """Number (0: PENDING) of the version that has it, or None."""
 
+    def ranked(
+        self, model_uid: str, *, below: str = "", before: int = 0, is_release: bool = False, limit: int = 1
+    ) -> Sequence[ModelVersion]:
+        """READY, living versions with a semantic version, the highest precedence first.
+
+        `below`: of lower precedence than this one only; `before`: of lower numbers only (0: all); `is_release`: no
+        pre-releases.
+        """
+
     def highest_number(self, model_uid: str) -> int:
         """Highest number ever given, deleted versions included; 0: none."""
 

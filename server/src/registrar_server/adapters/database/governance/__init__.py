@@ -1,0 +1,1 @@
+"""Policies, approvals, comments and checks in the database."""

@@ -1,0 +1,1 @@
+"""Lineage: its tables and its statements."""

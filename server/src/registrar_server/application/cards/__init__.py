@@ -1,0 +1,1 @@
+"""Model cards: as documents, as texts, and what is done with them."""

@@ -1,0 +1,1 @@
+"""Evidence: all that the registry can prove about a version, as one archive that proves itself."""

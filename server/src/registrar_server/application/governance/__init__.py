@@ -1,0 +1,1 @@
+"""Policies, and what they ask for: approvals, comments and checks."""
