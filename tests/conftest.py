@@ -30,14 +30,18 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 # out files in this order, with --no-loadscope-reorder.
 _LONG_FILES = frozenset(
     {
+        "test_api_aio",
         "test_company",
         "test_documents",
+        "test_evidence",
         "test_grpcurl_cookbook",
         "test_mlflow_registry",
         "test_people",
         "test_registration_crashes",
+        "test_rights",
         "test_run_import",
         "test_secrets",
+        "test_tenant_isolation",
     }
 )
 

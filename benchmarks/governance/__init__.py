@@ -33,7 +33,7 @@ _ROOM = {"REGISTRAR_TRANSFER_SLOTS": "16", "REGISTRAR_THREADS": "80"}
 def run(*, is_quick: bool) -> Report:
     """See the module."""
     require_mlflow_server()
-    trials, seconds = (2, 1.0) if is_quick else (5, 4.0)
+    trials, seconds = (2, 1.0) if is_quick else (3, 2.0)
     entries = {_SHORT: 10, _LONG: 2_000} if is_quick else _ENTRIES
     report = Report("governance", {"trials": trials, "seconds": seconds, "entries": entries})
     for backend in BACKENDS:

@@ -14,6 +14,7 @@ import pytest
 from registrar_server.adapters.database.engine import SqlDatabase
 from registrar_server.application.governance.policies import NewPolicy, Policies, PolicyChanged, PolicyUpdate
 from registrar_server.application.governance.standing import policies_for
+from registrar_server.application.governance.trials import GATES, TrialRequest, Trials
 from registrar_server.application.lifecycle import MoveRequest
 from registrar_server.application.mutations import Mutation, Mutations
 from registrar_server.application.ports.clock import SystemClock
@@ -204,3 +205,17 @@ def test_of_creations_of_one_name_at_once_one_wins(database: SqlDatabase) -> Non
 
     with ThreadPoolExecutor(6) as pool:
         assert sorted(pool.map(outcome, range(6))) == ["POLICY_EXISTS"] * 5 + ["made"]
+
+
+def test_a_trial_that_fails_at_very_many_gates_says_that_it_looked_no_further(database: SqlDatabase) -> None:
+    files, versions = 100, GATES // 100 + 5
+    with database.writing() as transaction:
+        model = add_model(transaction, "many")
+        for number in range(1, versions + 1):
+            add_version(transaction, model, number)
+    rules = PolicyRules(required_files=tuple(f"file-{number}" for number in range(files)))
+    request = TrialRequest("default", "", (STAGING, rules), "many", (), versions)
+    outcome = Trials(database, CLOCK).run(request)
+    assert outcome.is_truncated
+    assert [trial.number for trial in outcome.trials] == list(range(versions, versions - GATES // files, -1))
+    assert sum(len(trial.failed) for trial in outcome.trials) == GATES

@@ -60,6 +60,18 @@ def make_large(folder: Path) -> Path:
 
 @pytest.fixture
 def case(registry: registrar.Registry, unique_name: str, tmp_path: Path) -> Case:
+    """One to change."""
+    return make_case(registry, unique_name, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def read_case(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """One that nobody changes."""
+    with server.connect() as registry:
+        return make_case(registry, f"model-{secrets.token_hex(6)}", tmp_path_factory.mktemp("read"))
+
+
+def make_case(registry: registrar.Registry, unique_name: str, tmp_path: Path) -> Case:
     folder = tmp_path / "model"
     (folder / "data").mkdir(parents=True)
     (folder / "model.bin").write_bytes(secrets.token_bytes(3_000_000))
@@ -304,10 +316,10 @@ def test_every_method_is_compared() -> None:
 
 @pytest.mark.parametrize("name", sorted(READS))
 def test_a_read_gives_what_the_synchronous_client_gives(
-    name: str, server: RunningServer, registry: registrar.Registry, case: Case
+    name: str, server: RunningServer, registry: registrar.Registry, read_case: Case
 ) -> None:
-    expected = comparable(waited(READS[name], registry, case))
-    assert comparable(awaited(READS[name], server, case)) == expected
+    expected = comparable(waited(READS[name], registry, read_case))
+    assert comparable(awaited(READS[name], server, read_case)) == expected
     assert expected or name in {"check", "wait_mirrored", "abort_upload"}
 
 

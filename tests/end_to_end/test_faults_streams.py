@@ -133,13 +133,17 @@ def test_when_all_slots_are_taken_the_next_upload_is_refused_at_once_and_small_c
         with host.channel() as channel:
             data = b"x" * (60 * CHUNK)
             is_over = threading.Event()
-            uploads = [
-                ArtifactServiceStub(channel).UploadArtifact.future(slowly(unique_name, data + bytes([n]), is_over))
-                for n in range(SLOTS)
-            ]
+
+            def begun(number: int) -> Any:
+                requests = slowly(unique_name, data + bytes([number]), is_over)
+                return ArtifactServiceStub(channel).UploadArtifact.future(requests)
+
+            uploads = [begun(number) for number in range(SLOTS)]
             refusal: list[grpc.RpcError] = []
 
             def is_refused() -> bool:
+                # One that came while an extra one had its slot, or one of the test before, was refused itself.
+                uploads[:] = [begun(n) if upload.done() else upload for n, upload in enumerate(uploads)]
                 began = time.monotonic()
                 extra = Upload(channel, unique_name, b"extra", stop_after=99)
                 error = extra.call.exception(20)
@@ -147,7 +151,7 @@ def test_when_all_slots_are_taken_the_next_upload_is_refused_at_once_and_small_c
                     refusal.append(error)
                 return bool(refusal)
 
-            wait_until(is_refused, 10)
+            wait_until(is_refused, 20)
             code, reason, retry = details(refusal[0])
             assert (code, reason) == ("RESOURCE_EXHAUSTED", "NO_TRANSFER_SLOT")
             assert retry is not None

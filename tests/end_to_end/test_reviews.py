@@ -104,6 +104,7 @@ class TestComments:
         assert set(violated(lambda: comment(api, model, "", reply_to="x"))) == {"text", "reply_to"}
         assert set(violated(lambda: comment(api, model, "x" * 5_001))) == {"text"}
         assert set(violated(lambda: comment(api, model, "\0"))) == {"text"}
+        assert set(violated(lambda: comment(api, model, " \n "))) == {"text"}
         comment(api, model, "x" * 5_000)
 
     def test_a_repetition_says_it_once(self, api: Api, model: str) -> None:

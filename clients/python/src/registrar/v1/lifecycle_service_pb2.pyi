@@ -758,7 +758,7 @@ class TestPolicyResponse(_message.Message):
     TRIALS_FIELD_NUMBER: _builtins.int
     IS_TRUNCATED_FIELD_NUMBER: _builtins.int
     is_truncated: _builtins.bool
-    """Whether there were more versions than are looked at."""
+    """Whether there were more versions than are looked at: 1,000, or as many as fail at 5,000 gates together."""
     @_builtins.property
     def trials(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyTrial]:
         """What came of it, one for each version and target; by model, the newest version first."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 
 from registrar_server.application.governance.policies import policy_not_found
 from registrar_server.application.governance.standing import failed_against, holder_of
@@ -22,6 +21,8 @@ from registrar_server.domain.versions import ModelVersion
 
 VERSIONS = 1_000
 """So many are looked at, at most."""
+GATES = 5_000
+"""After so many failed gates no further version is looked at: an answer has to fit in a message."""
 MOVES = 10_000
 """So many moves of each model are remembered, the newest ones."""
 _MODELS_AT_ONCE = 100
@@ -76,10 +77,12 @@ class Trials:
         with self._database.reading() as transaction:
             require_tenant(transaction, request.tenant)
             policy = _policy(transaction, request, now)
-            found = list(islice(_versions(transaction, request, policy), VERSIONS + 1))
-            looked_at = found[:VERSIONS]
-            trials = [trial for one in looked_at for trial in _trials_of(transaction, policy, *one, now)]
-        return TrialOutcome(trials, len(found) > VERSIONS)
+            trials: list[Trial] = []
+            for place, one in enumerate(_versions(transaction, request, policy)):
+                if place >= VERSIONS or sum(len(trial.failed) for trial in trials) >= GATES:
+                    return TrialOutcome(trials, is_truncated=True)
+                trials += _trials_of(transaction, policy, *one, now)
+        return TrialOutcome(trials, is_truncated=False)
 
 
 @dataclass(frozen=True, slots=True)

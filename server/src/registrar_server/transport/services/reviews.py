@@ -33,6 +33,8 @@ class ReviewRpcs(lifecycle_service_pb2_grpc.LifecycleServiceServicer):
             check.request_id("request_id", request.request_id)
             ref = changed_ref_from_proto(check, "ref", request.ref, current_caller())
             text = check.text("text", request.text, limits.COMMENT_CHARACTERS, is_required=True)
+            if text and not text.strip():
+                check.fail("text", "must say something")
             if request.reply_to:
                 check.pattern("reply_to", request.reply_to, UID, "32 lower-case hex digits")
         mutation = mutation_of(request, request.request_id, _commented)
