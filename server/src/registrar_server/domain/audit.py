@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from registrar_server.domain.canonical import canonical_json
 from registrar_server.domain.merkle import leaf_hash
 
 FORMAT = 1
@@ -75,7 +75,7 @@ class AuditEntry:
             "version": self.number,
             "version_uid": self.version_uid,
         }
-        return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        return canonical_json(document).encode()
 
     @property
     def hash(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from registrar_server.domain.access import NamePattern
+from registrar_server.domain.canonical import canonical_json
 from registrar_server.domain.cards import CardSection
 from registrar_server.domain.errors import FailedPrecondition
 from registrar_server.domain.values import RiskLevel, Stage
@@ -214,7 +214,7 @@ class Policy:
     def digest(self) -> str:
         """SHA-256 of what this revision says, with its name: `sha256:` and hex."""
         said = {"document": self.document, "name": self.name, "revision": self.revision, "tenant": self.tenant}
-        text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        text = canonical_json(said)
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
     @property

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from registrar_server.domain.access import NamePattern
+from registrar_server.domain.canonical import canonical_json
 from registrar_server.domain.cards import CardSection
 from registrar_server.domain.policies import (
     ApprovalRule,
@@ -34,7 +35,7 @@ _NOT_ASSESSED = "unspecified"
 def write_document(scope: PolicyScope, rules: PolicyRules) -> str:
     """The text."""
     document = {"scope": _scope_document(scope), "rules": _rules_document(rules)}
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return canonical_json(document)
 
 
 def read_document(text: str) -> tuple[PolicyScope, PolicyRules]:

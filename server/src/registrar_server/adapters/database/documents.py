@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from registrar_server.domain.access import Grant, NamePattern, Right
+from registrar_server.domain.canonical import canonical_json
 from registrar_server.domain.values import (
     ByAlias,
     ByNumber,
@@ -27,7 +27,7 @@ from registrar_server.domain.versions import Dataset, Facts, MetricSlice, Notes,
 
 def dump(document: Mapping[str, object]) -> str:
     """JSON with sorted keys and no white space: equal documents are equal text."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return canonical_json(document)
 
 
 def load(text: str) -> dict[str, Any]:

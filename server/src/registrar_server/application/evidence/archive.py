@@ -7,6 +7,8 @@ import json
 import tarfile
 from collections.abc import Mapping
 
+from registrar_server.domain.canonical import canonical_json
+
 END = bytes(2 * tarfile.BLOCKSIZE)
 """What ends an archive."""
 _MODE = 0o644
@@ -41,7 +43,7 @@ def pretty(document: object) -> bytes:
 
 def canonical(document: object) -> bytes:
     """JSON as it is hashed: keys in order, no space that is not needed, UTF-8."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return canonical_json(document).encode()
 
 
 def digest(content: bytes) -> str:

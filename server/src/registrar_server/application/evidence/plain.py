@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
+from registrar_server.domain.canonical import canonical_json
 from registrar_server.domain.versions import Facts
 
 
@@ -18,7 +18,7 @@ def facts_digest(facts: Facts) -> str:
 
     What is empty is left out, so that a kind of fact that is added later changes no digest.
     """
-    text = json.dumps(_filled(plain(facts)), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = canonical_json(_filled(plain(facts)))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 

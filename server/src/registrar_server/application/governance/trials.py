@@ -78,10 +78,13 @@ class Trials:
             require_tenant(transaction, request.tenant)
             policy = _policy(transaction, request, now)
             trials: list[Trial] = []
+            failed = 0
             for place, one in enumerate(_versions(transaction, request, policy)):
-                if place >= VERSIONS or sum(len(trial.failed) for trial in trials) >= GATES:
+                if place >= VERSIONS or failed >= GATES:
                     return TrialOutcome(trials, is_truncated=True)
-                trials += _trials_of(transaction, policy, *one, now)
+                made = list(_trials_of(transaction, policy, *one, now))
+                failed += sum(len(trial.failed) for trial in made)
+                trials += made
         return TrialOutcome(trials, is_truncated=False)
 
 
